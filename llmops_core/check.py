@@ -1,0 +1,229 @@
+"""Every problem of a recipe at once, before any heavy import: recipe + overrides -> a typed Recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmops_core.compose import Composed, compose
+from llmops_core.config import Recipe, RecipeSettings, Step, StepSettings
+from llmops_core.errors import Problem, RecipeError
+from llmops_core.hookspecs import Implementation
+from llmops_core.locate import Library, did_you_mean
+from llmops_core.plugins import Plugins, missing, resolve, suggestion
+from llmops_core.settings import Part
+from llmops_core.stages import BY_NAME
+from llmops_core.typed import BAD, Reading
+from llmops_core.wiring import sequence, wire
+
+COMMON = ("inputs", "retry", "time_limit")
+
+
+def check(recipe: str, overrides: Sequence[str], plugins: Plugins, *, modules: bool = True) -> Recipe:
+    """The recipe, typed. Raises RecipeError with every problem found.
+
+    `modules=False` leaves out whether the packages that its steps need are installed.
+    """
+    composed = compose(recipe, overrides, plugins)
+    checker = Checker(composed, plugins, plugins.library.beside(composed.path.parent))
+    found = checker.recipe(tuple(overrides))
+    problems = [*plugins.problems, *composed.problems, *checker.problems]
+    if found is not None:
+        for call in plugins.manager.hook.llmops_check.get_hookimpls():
+            problems += _ask(call, found)
+        problems += _modules(found, plugins) if modules else []
+    problems = list(dict.fromkeys(problems))
+    if problems or found is None:
+        raise RecipeError(composed.name, problems)
+    return found
+
+
+def _ask(call: Any, recipe: Recipe) -> list[Problem]:
+    try:
+        return list(call.function(*[recipe for _ in call.argnames]) or ())
+    except Exception as error:  # any failure inside foreign code is told with its owner
+        what = f"its check failed: {type(error).__name__}: {error}"
+        return [Problem(f"plugin {call.plugin_name}", what, "Upgrade or remove it.")]
+
+
+def _modules(recipe: Recipe, plugins: Plugins) -> list[Problem]:
+    problems = []
+    for step in recipe.steps:
+        for where, implementation in chosen(step, plugins):
+            if absent := missing(implementation):
+                what = f"{implementation.name} needs {', '.join(absent)}, not installed here"
+                remedy = f"pip install '{implementation.extra or ' '.join(absent)}'"
+                problems.append(Problem(where, what, remedy, recipe.origin(where)))
+    return problems
+
+
+def chosen(step: Step, plugins: Plugins) -> list[tuple[str, Implementation]]:
+    """A step's implementation and those of its parts, each with its dotted path."""
+    found = [(step.name, step.implementation)]
+    for path, part in parts_of(step.config, step.name):
+        implementation = plugins.find(part.group, part.use)
+        if implementation is not None:
+            found.append((path, implementation))
+    return found
+
+
+def parts_of(config: Any, path: str) -> list[tuple[str, Part]]:
+    """Every Part inside a config, parts of parts included, each with its dotted path."""
+    if isinstance(config, Part):
+        return [(path, config), *parts_of(config.config, path)]
+    if isinstance(config, Mapping):
+        members = list(config.items())
+    elif hasattr(config, "__dataclass_fields__"):
+        members = [(name, getattr(config, name)) for name in config.__dataclass_fields__]
+    else:
+        return []
+    return [found for name, value in members for found in parts_of(value, f"{path}.{name}")]
+
+
+@dataclass
+class Checker:
+    """Reads one composed recipe."""
+
+    composed: Composed
+    plugins: Plugins
+    library: Library
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, path: str, what: str, remedy: str) -> None:
+        """Note a problem with where its value came from."""
+        self.problems.append(Problem(path, what, remedy, self.composed.origins.of(path)))
+
+    def recipe(self, overrides: tuple[str, ...]) -> Recipe | None:
+        """The typed recipe, or None when it has a problem."""
+        values, steps = self.composed.values, self.composed.steps
+        settings = self._settings()
+        read = {name: self._step(name, stage, use) for name, (stage, use) in steps.items()}
+        stages = {name: stage for name, (stage, _) in steps.items()}
+        if not steps:
+            self.report("", "this recipe has no step", "Choose one in its defaults list: - data: NAME")
+        rewired = {name: step.settings.inputs if step else self._inputs(name) for name, step in read.items()}
+        inputs = wire(stages, rewired, self.report)
+        names = sequence(stages, inputs, self.report)
+        done = [step for name in names if (step := read[name]) is not None]
+        if self.problems or settings is None:
+            # what spans stages is still worth checking among the steps that could be read
+            settings = settings or RecipeSettings()
+        wired = tuple(
+            Step(one.name, one.stage, one.implementation, one.config, one.settings, inputs[one.name])
+            for one in done
+        )
+        given = {step.name: self._given(step) for step in wired}
+        whole = len(wired) == len(steps)
+        if not whole:
+            return None
+        composed = self.composed
+        return Recipe(
+            composed.name,
+            composed.path,
+            overrides,
+            composed.environment,
+            settings,
+            wired,
+            values,
+            composed.origins,
+            given,
+        )
+
+    def _settings(self) -> RecipeSettings | None:
+        values, steps = self.composed.values, self.composed.steps
+        own = set(RecipeSettings.__dataclass_fields__)
+        for name in values:
+            if name in own or name in steps:
+                continue
+            if name in BY_NAME:
+                if f"env{'/'}" not in self.composed.origins.of(name):
+                    self.report(
+                        name,
+                        f"this recipe has no {name} step",
+                        f"Add one with {name}=NAME. See: llmops show options {name}",
+                    )
+                continue
+            self.report(
+                name, "no such key", did_you_mean(name, [*steps, *own, *BY_NAME]) or "See: llmops show config"
+            )
+        read = self._reading().read(
+            {name: values[name] for name in own if name in values}, RecipeSettings, ""
+        )
+        return read if isinstance(read, RecipeSettings) else None
+
+    def _inputs(self, name: str) -> Mapping[str, str]:
+        node = self.composed.values.get(name)
+        found = node.get("inputs") if isinstance(node, Mapping) else None
+        return (
+            {str(slot): str(source) for slot, source in found.items()} if isinstance(found, Mapping) else {}
+        )
+
+    def _step(self, name: str, stage: str, choice: str) -> Step | None:
+        node = self.composed.values.get(name)
+        if not isinstance(node, Mapping):
+            if choice in self.plugins.options(stage, self.library):
+                self.report(name, "a step is a mapping of fields", "Write NAME: VALUE lines under it.")
+            return None
+        use = node.get("use")
+        if not isinstance(use, str):
+            if choice in self.plugins.options(stage, self.library):
+                self.report(
+                    name, f"the preset {stage}/{choice} names no implementation", "Write use: NAME in it."
+                )
+            return None
+        implementation = self._implementation(f"{name}.use", stage, use)
+        cls = self._class(f"{name}.use", implementation) if implementation else None
+        if implementation is None or cls is None:
+            return None
+        reading = self._reading()
+        common = reading.read({key: node[key] for key in COMMON if key in node}, StepSettings, name)
+        own = {key: value for key, value in node.items() if key not in (*COMMON, "use")}
+        config = self._own(reading, own, cls, name)
+        if common is BAD or config is BAD:
+            return None
+        return Step(name, stage, implementation, config, common)
+
+    def _own(self, reading: Reading, node: Mapping[str, Any], cls: type[Any], name: str) -> Any:
+        known = cls.__dataclass_fields__
+        unknown = [key for key in node if key not in known]
+        for key in unknown:
+            remedy = (
+                did_you_mean(key, [*known, *COMMON], f"{name}.")
+                or f"See: llmops show options {self.composed.steps[name][0]} {self.composed.values[name]['use']}"
+            )
+            self.report(f"{name}.{key}", f"no such field of {self.composed.values[name]['use']}", remedy)
+        config = reading.read({key: value for key, value in node.items() if key in known}, cls, name)
+        return BAD if unknown else config
+
+    def _reading(self) -> Reading:
+        def config_class(path: str, group: str, use: str) -> type[Any] | None:
+            implementation = self._implementation(path, group, use)
+            return self._class(path, implementation) if implementation else None
+
+        return Reading(self.report, config_class, self.composed.origins.folder)
+
+    def _implementation(self, path: str, group: str, use: str) -> Implementation | None:
+        found = self.plugins.find(group, use)
+        if found is None:
+            self.report(
+                path,
+                f"no installed plugin offers {group}={use}",
+                suggestion(self.plugins, group, use, self.library),
+            )
+        return found
+
+    def _class(self, path: str, implementation: Implementation) -> type[Any] | None:
+        try:
+            return resolve(implementation.config)  # type: ignore[return-value]
+        except Exception as error:  # any failure inside foreign code is told with its owner
+            owner = self.plugins.owners[(implementation.group, implementation.name)]
+            self.report(
+                path,
+                f"{owner} cannot give the config of {implementation.name}: {error}",
+                "Upgrade or remove it.",
+            )
+            return None
+
+    def _given(self, step: Step) -> tuple[str, ...]:
+        return tuple(name for _, one in chosen(step, self.plugins) for name in one.gives)

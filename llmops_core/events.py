@@ -1,0 +1,88 @@
+"""What happens during a run, told to every plugin as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to `step` ("" for the run itself)."""
+
+    step: str = ""
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A plan begins to run."""
+
+
+@dataclass(frozen=True)
+class RunEnded(Event):
+    """A run is over: "done", "failed", "refused" or "interrupted"."""
+
+    status: str = "done"
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    """A step begins to run."""
+
+
+@dataclass(frozen=True)
+class StepReused(Event):
+    """A step's output was found whole in the store."""
+
+    result: str = ""
+
+
+@dataclass(frozen=True)
+class StepEnded(Event):
+    """A step gave its artifact; `result` is one line for a person."""
+
+    result: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StepRetried(Event):
+    """A step failed and will be tried again after `wait` seconds."""
+
+    error: str = ""
+    attempt: int = 1
+    wait: float = 0.0
+
+
+@dataclass(frozen=True)
+class StepFailed(Event):
+    """A step failed for good."""
+
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """`done` of `total` units; `numbers` are shown as they are ({"loss": 1.83, "tok/s": 212})."""
+
+    done: float = 0
+    total: float = 0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric(Event):
+    """A number to keep: `name` had `value` at count `at` (optimizer steps in training)."""
+
+    name: str = ""
+    value: float = 0.0
+    at: int | None = None
+
+
+@dataclass(frozen=True)
+class Log(Event):
+    """A line for a person. `level` is "info" or "warning"."""
+
+    text: str = ""
+    level: str = "info"

@@ -1,0 +1,128 @@
+"""Where presets and recipes lie: packaged ones, else the repository's; then plugins', then the user's."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from llmops_core.errors import UsageError
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def bundled(name: str) -> Path:
+    """The folder `conf` or `recipes`: inside the installed package, else beside it in the repository."""
+    package = Path(__file__).resolve().parent
+    inside = package / "_bundled" / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def package_folder(package: str) -> Path | None:
+    """Where an import package lies, found without importing it."""
+    spec = importlib.util.find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None
+
+
+@dataclass(frozen=True)
+class Library:
+    """Every folder that presets and recipes come from, the nearest first."""
+
+    presets: tuple[Path, ...]
+    recipes: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, packages: Iterable[str] = ()) -> Library:
+        """The bundled folders, then those of the plugins' config `packages`."""
+        folders = [folder for name in packages if (folder := package_folder(name))]
+        return cls(
+            (bundled("conf"), *folders),
+            (bundled("recipes"), *(folder / "recipes" for folder in folders)),
+        )
+
+    def beside(self, folder: Path) -> Library:
+        """The same library, looking in `folder` (the recipe's own) first."""
+        if folder in self.recipes:
+            return self
+        return Library((folder, *self.presets), (folder, *self.recipes))
+
+    def preset(self, group: str, name: str) -> Path | None:
+        """The file of a preset, or None."""
+        return _first(self.presets, f"{group}/{name}")
+
+    def config(self, name: str) -> Path | None:
+        """The file that a plain entry of a defaults list names (`base`, another recipe), or None."""
+        return _first((*self.recipes, *self.presets), name.lstrip("/"))
+
+    def options(self, group: str) -> list[str]:
+        """The names of a group's presets."""
+        found = (folder / group for folder in self.presets)
+        return sorted({name for folder in found if folder.is_dir() for name in _stems(folder)})
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """Every folder of presets, as "train" or "train/tuning" (the user's own folder is not listed)."""
+        found: set[str] = set()
+        for root in self.presets:
+            if root in self.recipes:
+                continue
+            files = (path for pattern in ("*/*.yaml", "*/*/*.yaml") for path in root.glob(pattern))
+            found |= {path.parent.relative_to(root).as_posix() for path in files}
+        return frozenset(found)
+
+    def recipe_names(self) -> dict[str, Path]:
+        """Every recipe that can be named without a path."""
+        found: dict[str, Path] = {}
+        for folder in self.recipes:
+            for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
+                found.setdefault(path.stem, path)
+        return found
+
+    def recipe(self, name: str) -> Path:
+        """The file of a recipe given by name or path; raises UsageError when there is none."""
+        if name.endswith(SUFFIXES) or "/" in name:
+            path = Path(name).expanduser()
+            if path.is_file():
+                return path.resolve()
+            raise UsageError(
+                f"there is no recipe file {name}", remedy="Give a bundled name or a path to YAML."
+            )
+        names = self.recipe_names()
+        if name in names:
+            return names[name]
+        remedy = f"{did_you_mean(name, names)}See: llmops show recipes"
+        if Path(f"{name}.yaml").is_file():
+            remedy = f"For the file here, write ./{name}.yaml"
+        raise UsageError(f"there is no recipe named {name}", remedy=remedy)
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """ "Did you mean X? " for the nearest of `known`, or an empty text."""
+    near = nearest(name, known)
+    return f"Did you mean {prefix}{near}? " if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The member of `known` most like `name`, or an empty text when none is alike."""
+    known = list(known)
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if found:
+        return found[0]
+    starts = [other for other in known if other.startswith(name) or name.startswith(other)]
+    return starts[0] if name and starts else ""
+
+
+def _first(folders: Sequence[Path], name: str) -> Path | None:
+    for folder in folders:
+        for suffix in SUFFIXES:
+            if (path := folder / f"{name}{suffix}").is_file():
+                return path
+    return None
+
+
+def _stems(folder: Path) -> Iterable[str]:
+    return (path.stem for path in folder.iterdir() if path.suffix in SUFFIXES)

@@ -1,0 +1,246 @@
+"""Finds and loads plugins. A broken one is named with its distribution, and the rest goes on."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from llmops_core import hookspecs
+from llmops_core.errors import PluginError, Problem
+from llmops_core.hookspecs import Implementation
+from llmops_core.locate import Library, did_you_mean, nearest
+from llmops_core.stages import BY_NAME
+
+GROUP = "llmops"
+COMMANDS = "llmops.commands"
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """A line of an installed distribution's entry points."""
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+def entry_points(group: str) -> list[EntryPoint]:
+    """The entry points of one group. Reads only the files that name it: far cheaper than a full scan."""
+    found: dict[tuple[str, str], EntryPoint] = {}
+    wanted = f"[{group}]".encode()
+    for place in dict.fromkeys(sys.path):
+        for info in _distributions(Path(place or ".")):
+            try:
+                text = (info / "entry_points.txt").read_bytes()
+            except OSError:
+                continue
+            if wanted not in text:
+                continue
+            name, _, version = info.name.rpartition(".")[0].partition("-")
+            for point, value in _section(text.decode("utf-8", "replace"), group):
+                found.setdefault((name.lower(), point), EntryPoint(point, value, name, version))
+    return sorted(
+        found.values(), key=lambda point: (point.distribution != "llmops", point.distribution, point.name)
+    )
+
+
+def _distributions(folder: Path) -> Iterator[Path]:
+    try:
+        names = [item.name for item in folder.iterdir()]
+    except OSError:
+        return
+    yield from (folder / name for name in names if name.endswith((".dist-info", ".egg-info")))
+
+
+def _section(text: str, group: str) -> list[tuple[str, str]]:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[method-assign,assignment]  # names keep their case
+    parser.read_string(text)
+    return [(name, value) for name, value in parser.items(group)] if parser.has_section(group) else []
+
+
+@dataclass
+class Plugins:
+    """The loaded plugins and what they offer."""
+
+    manager: pluggy.PluginManager
+    problems: list[Problem] = field(default_factory=list)
+    implementations: dict[tuple[str, str], Implementation] = field(default_factory=dict)
+    owners: dict[tuple[str, str], EntryPoint] = field(default_factory=dict)
+    loaded: list[tuple[EntryPoint, ModuleType]] = field(default_factory=list)
+
+    def groups(self) -> set[str]:
+        """Every group that some implementation is for, and every stage."""
+        return {group for group, _ in self.implementations} | set(BY_NAME)
+
+    def names(self, group: str) -> list[str]:
+        """The implementations of a group."""
+        return sorted(name for owner, name in self.implementations if owner == group)
+
+    def find(self, group: str, name: str) -> Implementation | None:
+        """An implementation, or None."""
+        return self.implementations.get((group, name))
+
+    @cached_property
+    def library(self) -> Library:
+        """Bundled and plugins' presets and recipes."""
+        found: list[str] = []
+        for packages in self.manager.hook.llmops_config_packages():
+            found += packages
+        return Library.of(found)
+
+    def options(self, group: str, library: Library) -> list[str]:
+        """Every name that may be chosen in a group: presets, and implementations that have none."""
+        return sorted({*library.options(group), *self.names(group)})
+
+    def event(self, run: Any, event: Any) -> list[str]:
+        """Tell every plugin; gives one line for each that failed, so that none fails the run."""
+        failed = []
+        for call in self.manager.hook.llmops_event.get_hookimpls():
+            try:
+                call.function(*[{"run": run, "event": event}[name] for name in call.argnames])
+            except Exception as error:
+                failed.append(f"plugin {call.plugin_name}: {type(error).__name__}: {error}")
+        return failed
+
+
+def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
+    """Load every installed plugin, then `extra` (name, module) pairs; problems are collected, not raised."""
+    manager = pluggy.PluginManager("llmops")
+    manager.add_hookspecs(hookspecs)
+    plugins = Plugins(manager)
+    modules: list[tuple[EntryPoint, Any]] = []
+    for point in entry_points(GROUP):
+        try:
+            modules.append((point, importlib.import_module(point.value.partition(":")[0])))
+        except Exception as error:  # a plugin may raise anything at import; it is told, never swallowed
+            what = f"the plugin {point.name} cannot be imported: {type(error).__name__}: {error}"
+            plugins.problems.append(
+                Problem(str(point), what, f"Upgrade or remove it: pip uninstall {point.distribution}")
+            )
+    modules += [
+        (EntryPoint(name, getattr(module, "__name__", name), name, ""), module) for name, module in extra
+    ]
+    for point, module in modules:
+        _register(plugins, point, module)
+    return plugins
+
+
+def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
+    manager = plugins.manager
+    known = {name for name in vars(hookspecs) if name.startswith("llmops_")}
+    odd = [
+        name
+        for name in dir(module)
+        if name.startswith("llmops_") and name not in known and callable(getattr(module, name))
+    ]
+    for name in odd:
+        what = f"the plugin {point.name} has a function {name}, which is no hook"
+        remedy = did_you_mean(name, known) + "See docs/reference/hooks.md"
+        plugins.problems.append(Problem(str(point), what, remedy))
+    if odd:
+        return
+    unmarked = [
+        name
+        for name in known
+        if callable(getattr(module, name, None)) and not hasattr(getattr(module, name), "llmops_impl")
+    ]
+    for name in unmarked:
+        what = f"{name} of the plugin {point.name} is not marked as a hook"
+        plugins.problems.append(
+            Problem(str(point), what, "Write @hookimpl above it (llmops_core.hookspecs).")
+        )
+    try:
+        manager.register(module, name=f"{point.distribution}:{point.name}")
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as error:
+        if manager.is_registered(module):
+            manager.unregister(module)
+        plugins.problems.append(
+            Problem(
+                str(point),
+                f"the plugin {point.name} breaks the contract: {error}",
+                "See docs/reference/hooks.md",
+            )
+        )
+        return
+    if _offer(plugins, point, module):
+        plugins.loaded.append((point, module))
+
+
+def _offer(plugins: Plugins, point: EntryPoint, module: Any) -> bool:
+    """Take in what a plugin can do; a problem with one leaves the plugin's others in place."""
+    offers = getattr(module, "llmops_implementations", None)
+    try:
+        found = list(offers()) if offers else []
+    except Exception as error:  # any failure inside foreign code is told with its owner
+        what = f"the plugin {point.name} cannot list its implementations: {type(error).__name__}: {error}"
+        plugins.problems.append(Problem(str(point), what, "Upgrade or remove it."))
+        plugins.manager.unregister(module)
+        return False
+    for one in found:
+        if not isinstance(one, Implementation):
+            what = f"the plugin {point.name} lists {one!r}, which is no Implementation"
+            plugins.problems.append(
+                Problem(str(point), what, "Give llmops_core.hookspecs.Implementation objects.")
+            )
+            continue
+        key = (one.group, one.name)
+        if one.group.split("/")[0] not in BY_NAME:
+            what = f"{one.group}={one.name} belongs to no stage"
+            remedy = did_you_mean(one.group.split("/")[0], BY_NAME) + "See llmops_core/stages.py"
+            plugins.problems.append(Problem(str(point), what, remedy))
+        elif key in plugins.owners:
+            what = f"{one.group}={one.name} is offered twice, by {plugins.owners[key]} and by {point}"
+            plugins.problems.append(Problem(str(point), what, "Remove one of the two."))
+        else:
+            plugins.implementations[key] = one
+            plugins.owners[key] = point
+    return True
+
+
+def resolve(reference: str) -> Callable[..., Any]:
+    """The object that "package.module:name" stands for; raises PluginError naming what fails."""
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{reference} cannot be loaded: {error}", remedy="Reinstall what offers it."
+        ) from error
+
+
+def missing(implementation: Implementation) -> list[str]:
+    """The modules an implementation needs that are not installed, found without importing them."""
+    return [name for name in implementation.needs if not _importable(name)]
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def suggestion(plugins: Plugins, group: str, name: str, library: Library) -> str:
+    """What to do about a name that nobody offers in `group`."""
+    options = plugins.options(group, library)
+    near = nearest(name, options)
+    others = [owner for owner, other in plugins.implementations if other == name]
+    text = f"Did you mean {near}? " if near else ""
+    text += f"There is one in {others[0]}. " if others else ""
+    return f"{text}See: llmops show options {group}, or install the plugin that brings it."
