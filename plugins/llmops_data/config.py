@@ -1,0 +1,135 @@
+"""The fields of the data stage `dialogues` and of the steps of its pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from llmops_core.address import parse
+from llmops_core.errors import AddressError
+from llmops_core.settings import Part, parts, setting
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where some of the rows come from."""
+
+    address: str = setting(doc="A file or folder: pypi://, hf://, file:, s3://, ...", address=True)
+    sha256: str = setting("", doc="Digest of what is fetched; required for pypi:// and fsspec's schemes.")
+    format: Literal["jsonl", "chatterbot_yaml"] = setting("jsonl", doc="How the files are written.")
+    include: Sequence[str] = setting(
+        (), doc="Of a folder, the files that match one of these patterns; none: the format's usual ending."
+    )
+    exclude: Sequence[str] = setting((), doc="Of a folder, files to leave out, by pattern.")
+    turns: Literal["dialogue", "alternatives"] = setting(
+        "dialogue",
+        doc="What the lines of a chatterbot conversation are: two speakers in turn, "
+        "or a question and several answers to it (one row an answer).",
+    )
+    token: str = setting("", doc="A secret for the address: ${secret:NAME}.", secret=True, output=False)
+    size: int = setting(
+        0, doc="What is downloaded, where known; for the plan only.", unit="bytes", at_least=0, output=False
+    )
+
+    def __post_init__(self) -> None:
+        try:
+            parse(self.address)
+        except AddressError as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of the data."""
+
+    share: float = setting(doc="Its weight beside the other splits'; 0: it stays empty.", at_least=0)
+    max_rows: int | None = setting(None, doc="Keep at most so many rows, chosen by chance.", at_least=1)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """How rows are dealt out. A group of duplicates goes to one split whole; more rows move no old ones."""
+
+    train: Split = setting(factory=lambda: Split(0.8), doc="Rows to learn from.")
+    validation: Split = setting(factory=lambda: Split(0.1), doc="Rows to choose by while training.")
+    test: Split = setting(factory=lambda: Split(0.1), doc="Rows that only the evaluation sees.")
+    seed: int = setting(
+        0, doc="Another seed deals otherwise. Apart from the recipe's, so that trials share their test rows."
+    )
+
+    def __post_init__(self) -> None:
+        if self.train.share <= 0:
+            raise ValueError("the train split's share must be above 0, else there is nothing to learn from")
+
+
+@dataclass(frozen=True)
+class DialogueData:
+    """Conversations, cleaned by named steps in order, and split without leaks."""
+
+    source: str | None = setting(
+        None, doc="A JSONL file or folder on this machine; short for one more source of that name.", path=True
+    )
+    sources: Mapping[str, Source] = setting(factory=dict, doc="Where rows come from, in this order.")
+    steps: Mapping[str, Part] = parts("data/step", doc="What is done to the rows, in this order.")
+    splits: Splits = setting(factory=Splits, doc="How the rows are dealt out to train, validation and test.")
+    max_broken_share: float = setting(
+        0.01, doc="The step fails when more of the rows read than this are broken.", at_least=0, at_most=1
+    )
+    examples: int = setting(
+        100, doc="How many duplicates are shown in duplicates.jsonl.", unit="pairs", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        if self.source is None and not self.sources:
+            raise ValueError("there is no source: set source=PATH, or sources.NAME.address")
+        if self.source is not None and "source" in self.sources:
+            raise ValueError("the name sources.source is taken by source; give it another")
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """One spelling of every character and space."""
+
+    unicode: Literal["NFC", "NFKC", "none"] = setting("NFC", doc="The Unicode form; NFKC also folds widths.")
+    spaces: bool = setting(
+        True, doc="One space between words, no blanks at the ends, no invisible characters."
+    )
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Keeps the first of rows that say the same."""
+
+    ignore_case: bool = setting(False, doc="Whether HELLO and hello are the same.")
+
+
+@dataclass(frozen=True)
+class Near:
+    """Finds rows that say nearly the same: MinHash proposes pairs, their true similarity decides."""
+
+    threshold: float = setting(
+        0.8, doc="Jaccard similarity of their shingles from which rows are duplicates.", above=0, at_most=1
+    )
+    compare: Literal["row", "prompt"] = setting(
+        "row", doc="The whole conversation, or all but its last answer."
+    )
+    action: Literal["drop", "group"] = setting(
+        "drop", doc="Keep only the first, or keep all and have them go to one split."
+    )
+    shingle: int = setting(5, doc="Length of the overlapping pieces compared.", unit="characters", at_least=1)
+    permutations: int = setting(
+        128, doc="Length of the MinHash; longer misses fewer pairs.", at_least=16, at_most=1024
+    )
+
+
+@dataclass(frozen=True)
+class Length:
+    """Leaves out rows by the length of all their messages together."""
+
+    min_characters: int = setting(2, doc="The shortest row kept.", unit="characters", at_least=0)
+    max_characters: int = setting(20_000, doc="The longest row kept.", unit="characters", at_least=1)
+
+    def __post_init__(self) -> None:
+        if self.min_characters > self.max_characters:
+            raise ValueError("min_characters is above max_characters, so every row would be left out")

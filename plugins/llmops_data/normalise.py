@@ -1,0 +1,43 @@
+"""One spelling of every character and space."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from llmops_core.step import StepRun
+from llmops_data.config import Normalise
+from llmops_data.rows import Message, Outcome, Row, changed
+
+INVISIBLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff\u00ad]")
+BLANKS = re.compile(r"(?<=\S)[^\S\n]+")
+"""Blanks inside a line; those that open one stay, they may indent code."""
+EMPTY_LINES = re.compile(r"\n{3,}")
+
+
+def normalise(config: Normalise, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
+    """Normalise every message; rows with nothing left to ask or to answer are left out."""
+    cleaned = [
+        dataclasses.replace(row, messages=tuple(_message(config, message) for message in row.messages))
+        for row in rows
+    ]
+    kept = [row for row in cleaned if row.messages[-1].content and row.prompt.strip()]
+    return Outcome(kept, changed(rows, kept))
+
+
+def _message(config: Normalise, message: Message) -> Message:
+    return Message(message.role, clean(message.content, config))
+
+
+def clean(text: str, config: Normalise) -> str:
+    """A text in the form that the config asks for; doing it twice changes nothing more."""
+    if config.spaces:
+        text = INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    if config.unicode != "none":
+        text = unicodedata.normalize(config.unicode, text)
+    if config.spaces:
+        lines = "\n".join(BLANKS.sub(" ", line).rstrip() for line in text.split("\n"))
+        text = EMPTY_LINES.sub("\n\n", lines).strip()
+    return text

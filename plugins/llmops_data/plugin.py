@@ -1,0 +1,43 @@
+"""What this plugin offers: the data stage `dialogues`, and the steps of its pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmops_core.hookspecs import Implementation, hookimpl
+
+
+@hookimpl
+def llmops_implementations() -> Sequence[Implementation]:
+    """The data stage and its steps."""
+    return (
+        Implementation(
+            group="data",
+            name="dialogues",
+            config="llmops_data.config:DialogueData",
+            target="llmops_data.dialogues:dialogues",
+            about="Conversations from files and packages, cleaned, deduplicated and split by group.",
+            accepts=("chatterbot_yaml", "jsonl"),
+            estimate="llmops_data.estimate:estimate",
+            needs=("yaml",),
+            extra="llmops[data]",
+            seeded=False,
+        ),
+        _step("normalise", "Normalise", "One spelling of every character and space; empty rows left out."),
+        _step("exact", "Exact", "Keeps the first of rows that say the same."),
+        _step("near", "Near", "Drops or groups rows that say nearly the same (MinHash).", ("rensa",)),
+        _step("length", "Length", "Leaves out rows that are too short or too long."),
+    )
+
+
+def _step(name: str, config: str, about: str, needs: Sequence[str] = ()) -> Implementation:
+    return Implementation(
+        group="data/step",
+        name=name,
+        config=f"llmops_data.config:{config}",
+        target=f"llmops_data.{name}:{name}",
+        about=about,
+        needs=needs,
+        extra="llmops[data]",
+        seeded=False,
+    )
