@@ -187,12 +187,12 @@ class Checker:
     def _own(self, reading: Reading, node: Mapping[str, Any], cls: type[Any], name: str) -> Any:
         known = cls.__dataclass_fields__
         unknown = [key for key in node if key not in known]
+        stage, use = self.composed.steps[name][0], self.composed.values[name]["use"]
         for key in unknown:
             remedy = (
-                did_you_mean(key, [*known, *COMMON], f"{name}.")
-                or f"See: llmops show options {self.composed.steps[name][0]} {self.composed.values[name]['use']}"
+                did_you_mean(key, [*known, *COMMON], f"{name}.") or f"See: llmops show options {stage} {use}"
             )
-            self.report(f"{name}.{key}", f"no such field of {self.composed.values[name]['use']}", remedy)
+            self.report(f"{name}.{key}", f"no such field of {use}", remedy)
         config = reading.read({key: value for key, value in node.items() if key in known}, cls, name)
         return BAD if unknown else config
 

@@ -91,7 +91,7 @@ class SecretError(StepError):
     """A secret that a step asked for is not set."""
 
 
-class GateRefused(LlmopsError):
+class GateRefused(LlmopsError):  # noqa: N818 - a refusal is a result, not a fault
     """A gate declared in the recipe did not pass; nothing was released."""
 
     exit_status = 3

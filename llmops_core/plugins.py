@@ -2,76 +2,22 @@
 
 from __future__ import annotations
 
-import configparser
 import importlib
 import importlib.util
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from llmops_core import hookspecs
+from llmops_core.entry_points import PLUGINS, EntryPoint, entry_points
 from llmops_core.errors import PluginError, Problem
 from llmops_core.hookspecs import Implementation
 from llmops_core.locate import Library, did_you_mean, nearest
 from llmops_core.stages import BY_NAME
-
-GROUP = "llmops"
-COMMANDS = "llmops.commands"
-
-
-@dataclass(frozen=True)
-class EntryPoint:
-    """A line of an installed distribution's entry points."""
-
-    name: str
-    value: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}"
-
-
-def entry_points(group: str) -> list[EntryPoint]:
-    """The entry points of one group. Reads only the files that name it: far cheaper than a full scan."""
-    found: dict[tuple[str, str], EntryPoint] = {}
-    wanted = f"[{group}]".encode()
-    for place in dict.fromkeys(sys.path):
-        for info in _distributions(Path(place or ".")):
-            try:
-                text = (info / "entry_points.txt").read_bytes()
-            except OSError:
-                continue
-            if wanted not in text:
-                continue
-            name, _, version = info.name.rpartition(".")[0].partition("-")
-            for point, value in _section(text.decode("utf-8", "replace"), group):
-                found.setdefault((name.lower(), point), EntryPoint(point, value, name, version))
-    return sorted(
-        found.values(), key=lambda point: (point.distribution != "llmops", point.distribution, point.name)
-    )
-
-
-def _distributions(folder: Path) -> Iterator[Path]:
-    try:
-        names = [item.name for item in folder.iterdir()]
-    except OSError:
-        return
-    yield from (folder / name for name in names if name.endswith((".dist-info", ".egg-info")))
-
-
-def _section(text: str, group: str) -> list[tuple[str, str]]:
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-    parser.optionxform = str  # type: ignore[method-assign,assignment]  # names keep their case
-    parser.read_string(text)
-    return [(name, value) for name, value in parser.items(group)] if parser.has_section(group) else []
-
 
 @dataclass
 class Plugins:
@@ -124,7 +70,7 @@ def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager)
     modules: list[tuple[EntryPoint, Any]] = []
-    for point in entry_points(GROUP):
+    for point in entry_points(PLUGINS):
         try:
             modules.append((point, importlib.import_module(point.value.partition(":")[0])))
         except Exception as error:  # a plugin may raise anything at import; it is told, never swallowed

@@ -88,7 +88,7 @@ def part(group: str, use: str | None = None, *, doc: str, **declared: Any) -> An
 
 
 def parts(group: str, *, doc: str, **declared: Any) -> Any:
-    """Named sub-choices in the recipe's order: Mapping[str, Part]. A member's `use` is its name by default."""
+    """Named sub-choices in the recipe's order. A member's `use` is its name by default."""
     empty: Callable[[], Mapping[str, Part]] = dict
     return setting(factory=empty, doc=doc, group=group, **declared)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmops_core import events
+from llmops_core.artifacts import Artifact
 from llmops_core.errors import SecretError
 from llmops_core.settings import Part
 
@@ -39,6 +40,8 @@ class StepRun:
     environment: str = "dev"
     seed: int = 0
     offline: bool = False
+    inputs: Mapping[str, Artifact] = field(default_factory=dict)
+    """Slot -> the artifact that fills it; an absent optional slot is left out."""
     loader: Callable[[Part], Callable[..., Any]] | None = None
     tell: Callable[[events.Event], None] = field(default=lambda event: None)
     read_secret: Callable[[str], str] | None = None

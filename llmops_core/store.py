@@ -73,6 +73,10 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def forget_scratch(self, key: str) -> None:
+        """Remove what an unfinished step had kept, now that it has finished."""
+        shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+
     def lock(self, *, shared: bool, wait: bool = True) -> Any:
         """Held shared while something is taken up for a run, alone while gc looks and removes."""
         return locked(self.root / "locks" / "store", shared=shared, wait=wait)
@@ -157,6 +161,10 @@ class Store:
         A file whose time changed and whose size did not is hashed again.
         """
         return all(not self._broken(one, full=False) for one in self.holds(name))
+
+    def damage(self, name: str) -> list[str]:
+        """What is wrong with an artifact and those inside it, after hashing every file anew."""
+        return [wrong for one in self.holds(name) for wrong in self._broken(one, full=True)]
 
     def verify(self) -> Iterator[tuple[str, list[str]]]:
         """Every artifact's digest with what is wrong with it, after hashing every file anew."""

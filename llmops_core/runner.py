@@ -1,0 +1,263 @@
+"""Runs a plan: each step in order, taken from the store when it is there, with a record as it goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmops_core import events
+from llmops_core.artifacts import Artifact, Release
+from llmops_core.config import Recipe, Step
+from llmops_core.errors import GateRefused, LlmopsError
+from llmops_core.guards import log_file, time_limit, told_as_error
+from llmops_core.live import deploy
+from llmops_core.manifest import (
+    Manifest,
+    all_runs,
+    git_state,
+    machine,
+    new_run,
+    now,
+    package_versions,
+)
+from llmops_core.memory import PeakMemory
+from llmops_core.plan import PlannedStep, Planner, uncorrected
+from llmops_core.plugins import Plugins
+from llmops_core.releases import register
+from llmops_core.secrets import Secrets
+from llmops_core.stages import BY_NAME
+from llmops_core.store import Store
+from llmops_core.worker import StepRequest, Worker, request_for
+
+HISTORY = 20
+"""How many earlier runs estimates are corrected by."""
+SAVE_EVERY = 5.0
+"""Seconds between writes of the record while a step tells its progress."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a person says of a run beside its recipe."""
+
+    name: str = ""
+    tags: Sequence[str] = ()
+    parent: str = ""
+
+
+@dataclass
+class Runner:
+    """Runs one recipe. `run` is called once."""
+
+    recipe: Recipe
+    plugins: Plugins
+    store: Store
+    options: RunOptions = field(default_factory=RunOptions)
+    secrets: Secrets = field(default_factory=Secrets)
+    known: dict[str, str] = field(default_factory=dict)
+    """Step name -> the digest of its output."""
+
+    def run(self) -> Manifest:
+        """Run every step. Raises LlmopsError (the record says the same), KeyboardInterrupt."""
+        self.store.prepare()
+        history = [one.document for one in all_runs(self.store, HISTORY)]
+        self.planner = Planner(self.recipe, self.plugins, self.store, history)
+        self.manifest = new_run(self.store, self._document(), self.secrets)
+        self.worker = Worker(self.plugins, self._tell, self.secrets)
+        began = time.monotonic()
+        status = "failed"
+        with log_file(self.manifest.folder / "log.txt", self.secrets):
+            try:
+                self._tell(events.RunStarted())
+                for step in self.recipe.steps:
+                    self._step(step)
+                status = "done"
+            except KeyboardInterrupt:
+                status = "interrupted"
+                raise
+            except LlmopsError as error:
+                status = "refused" if isinstance(error, GateRefused) else "failed"
+                self._failed(self.manifest.document, error)
+                raise
+            finally:
+                self._end(status, time.monotonic() - began)
+        return self.manifest
+
+    # -- the record ------------------------------------------------------------------------------
+
+    def _document(self) -> dict[str, Any]:
+        recipe = self.recipe
+        return {
+            "name": self.options.name,
+            "tags": list(self.options.tags),
+            "parent": self.options.parent,
+            "recipe": recipe.name,
+            "recipe_path": str(recipe.path),
+            "overrides": list(recipe.overrides),
+            "environment": recipe.environment,
+            "seed": recipe.settings.seed,
+            "git": git_state(recipe.path.parent),
+            "packages": package_versions(),
+            "machine": machine(),
+            "config": recipe.values,
+            "steps": [
+                {"name": step.name, "stage": step.stage, "use": step.implementation.name, "status": "pending"}
+                for step in recipe.steps
+            ],
+        }
+
+    def _end(self, status: str, seconds: float) -> None:
+        for record in self.manifest.document["steps"]:
+            if record["status"] == "running":
+                record["status"] = status if status != "done" else "failed"
+        self.manifest.document.update(status=status, ended=now(), seconds=round(seconds, 3))
+        self.manifest.save()
+        self._tell(events.RunEnded(status=status, seconds=seconds))
+        self.manifest.save()
+
+    def _failed(self, record: dict[str, Any], error: LlmopsError) -> None:
+        problem = error.problem if hasattr(error, "problem") else None
+        record["error"] = {
+            "where": problem.where if problem else "",
+            "what": problem.what if problem else str(error),
+            "remedy": problem.remedy if problem else "",
+        }
+
+    def _tell(self, event: events.Event) -> None:
+        """Keep what an event says in the record, then tell every plugin."""
+        event = _redacted(event, self.secrets)
+        self._keep(event)
+        failed = self.plugins.event(self.manifest, event)
+        for line in failed:
+            self.manifest.document.setdefault("warnings", []).append(line)
+
+    def _keep(self, event: events.Event) -> None:
+        if not event.step:
+            return
+        record = self.manifest.step(event.step)
+        if isinstance(event, events.Metric):
+            record.setdefault("metrics", {})[event.name] = event.value
+        elif isinstance(event, events.Log) and event.level == "warning":
+            record.setdefault("warnings", []).append(event.text)
+        elif isinstance(event, events.Progress):
+            record["progress"] = {"done": event.done, "total": event.total, **event.numbers}
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self._saved = time.monotonic()
+            self.manifest.save()
+
+    _saved: float = 0.0
+
+    # -- one step --------------------------------------------------------------------------------
+
+    def _step(self, step: Step) -> None:
+        record = self.manifest.step(step.name)
+        with self.store.lock(shared=True):
+            # gc takes nothing between the look into the store and the record that holds what was found
+            planned = self.planner.step(step, self.known)
+            inputs = {slot: self.known[source] for slot, source in step.inputs.items()}
+            record.update(action=planned.action, reason=planned.reason, key=planned.key, inputs=inputs)
+            if planned.output:
+                record.update(status="reused", output=planned.output)
+                self.manifest.save()
+        if planned.output:
+            self._take(step, self.store.open(planned.output), record)
+            self._tell(events.StepReused(step.name, record["result"]))
+            return
+        self._run(step, planned, inputs, record)
+
+    def _run(self, step: Step, planned: PlannedStep, inputs: dict[str, str], record: dict[str, Any]) -> None:
+        opened = {slot: self.store.open(digest) for slot, digest in inputs.items()}
+        bare = uncorrected(step, {slot.name: opened.get(slot.name) for slot in BY_NAME[step.stage].takes})
+        record["estimate"] = {
+            one.what: {"value": one.value, "basis": one.basis, "uncorrected": bare.get(one.what)}
+            for one in planned.estimates
+        }
+        record.update(status="running", started=now())
+        self.manifest.save()
+        self._tell(events.StepStarted(step.name))
+        request = request_for(
+            step,
+            inputs,
+            store=str(self.store.root.resolve()),
+            run=self.manifest.id,
+            key=planned.key,
+            seed=self.recipe.settings.seed,
+            environment=self.recipe.environment,
+        )
+        began, memory = time.monotonic(), PeakMemory()
+        try:
+            artifact = self._attempts(step, request, planned, record)
+        except LlmopsError as error:
+            record["status"] = "refused" if isinstance(error, GateRefused) else "failed"
+            self._failed(record, error)
+            self._tell(events.StepFailed(step.name, str(error)))
+            raise
+        finally:
+            record["ended"], record["seconds"] = now(), round(time.monotonic() - began, 3)
+            record["actual"] = {"time": record["seconds"], "memory": memory.peak()}
+        record["status"] = "done"
+        self._take(step, artifact, record)
+        self._tell(events.StepEnded(step.name, record["result"], record["seconds"]))
+
+    def _take(self, step: Step, artifact: Artifact, record: dict[str, Any]) -> None:
+        self.known[step.name] = artifact.digest
+        result = artifact.summary()
+        if isinstance(artifact, Release):
+            name = register(self.store, artifact.digest, self.manifest.id)
+            record["release"] = name
+            result = f"{name} · {artifact.digest[:8]} · {result}"
+        record.update(output=artifact.digest, result=result)
+        record.pop("progress", None)
+        self.manifest.save()
+
+    def _attempts(
+        self, step: Step, request: StepRequest, planned: PlannedStep, record: dict[str, Any]
+    ) -> Artifact:
+        retry, attempt = step.settings.retry, 1
+        while True:
+            record["attempts"] = attempt
+            try:
+                return self._attempt(step, request, planned)
+            except GateRefused:
+                raise
+            except LlmopsError as error:
+                if attempt > retry.times:
+                    raise
+                self._tell(events.StepRetried(step.name, str(error), attempt, retry.wait))
+            time.sleep(retry.wait)
+            attempt += 1
+
+    def _attempt(self, step: Step, request: StepRequest, planned: PlannedStep) -> Artifact:
+        with told_as_error(step.name, self.manifest.folder, self.secrets), time_limit(step, self._tell):
+            if BY_NAME[step.stage].live:
+                return deploy(request, self.worker, f"run {self.manifest.id}")
+            made = self.worker.work(request)
+            return self._publish(request, planned, made)
+
+    def _publish(self, request: StepRequest, planned: PlannedStep, made: Artifact) -> Artifact:
+        """Bind the key to what it made; another run that was first has its output taken instead."""
+        entry = {
+            "format": 1,
+            "key": request.key,
+            "step": request.step,
+            "run": request.run,
+            "document": planned.document,
+            "digest": made.digest,
+        }
+        with self.store.lock(shared=True):
+            digest = self.store.record(request.stage, request.key, entry)
+            self.manifest.step(request.step)["output"] = digest
+            self.manifest.save()
+        self.store.forget_scratch(request.key)
+        return self.store.open(digest)
+
+
+def _redacted(event: events.Event, secrets: Secrets) -> events.Event:
+    if not secrets.seen:
+        return event
+    return dataclasses.replace(
+        event,
+        **{name: secrets.redact(value) for name, value in vars(event).items() if isinstance(value, str)},
+    )

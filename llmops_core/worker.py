@@ -1,0 +1,185 @@
+"""Runs one step from its request alone: `python -m llmops_core.worker REQUEST.json` composes nothing.
+
+Every engine runs this same command; the default is to call `work` in the process of the run itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmops_core import events
+from llmops_core.artifacts import KINDS, Artifact
+from llmops_core.config import Step
+from llmops_core.errors import LlmopsError, PluginError, StepError
+from llmops_core.files import read_json, write_json
+from llmops_core.hookspecs import Implementation, hookimpl
+from llmops_core.plugins import Plugins, load, resolve
+from llmops_core.secrets import Secrets
+from llmops_core.settings import Part
+from llmops_core.stages import BY_NAME
+from llmops_core.step import StepRun
+from llmops_core.store import Store
+from llmops_core.typed import Reading, plain
+
+FORMAT = 1
+OFFLINE = "LLMOPS_OFFLINE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRequest:
+    """All that is needed to run one step, as plain values."""
+
+    store: str
+    run: str
+    step: str
+    stage: str
+    use: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    """Slot -> digest."""
+    key: str
+    seed: int
+    environment: str
+    format: int = FORMAT
+
+
+def request_for(step: Step, inputs: Mapping[str, str], **others: Any) -> StepRequest:
+    """The request that runs a step of a recipe with these input digests."""
+    return StepRequest(
+        step=step.name,
+        stage=step.stage,
+        use=step.implementation.name,
+        config=plain(step.config),
+        inputs=dict(inputs),
+        **others,
+    )
+
+
+def offline() -> bool:
+    """Whether the network is forbidden."""
+    return os.environ.get(OFFLINE, "") not in ("", "0")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What running steps needs beside their requests."""
+
+    plugins: Plugins
+    tell: Callable[[events.Event], None] = field(default=lambda event: None)
+    secrets: Secrets = field(default_factory=Secrets)
+
+    def work(self, request: StepRequest) -> Artifact:
+        """Run a step and take its output into the store. Raises LlmopsError."""
+        store = Store(Path(request.store))
+        step = Step(request.step, request.stage, self._implementation(request), self._config(request))
+        temporary = store.temporary(f"run{request.run}-{request.step}")
+        try:
+            run = self._run(request, store, temporary)
+            made = self.plugins.manager.hook.llmops_run_step(step=step, run=run)
+            _expect(made, step, self.plugins)
+            stored = store.publish(made, temporary)
+        finally:
+            shutil.rmtree(temporary.parent, ignore_errors=True)
+        return stored
+
+    def run_for(self, request: StepRequest, folder: Path) -> StepRun:
+        """What a step's functions other than its target (its `undo`) are given."""
+        return self._run(request, Store(Path(request.store)), folder)
+
+    def _run(self, request: StepRequest, store: Store, temporary: Path) -> StepRun:
+        return StepRun(
+            folder=temporary / "files",
+            scratch=store.scratch(request.key),
+            cache=store.downloads,
+            state=store.root.resolve(),
+            step=request.step,
+            run=request.run,
+            environment=request.environment,
+            seed=request.seed,
+            offline=offline(),
+            inputs={slot: store.open(digest) for slot, digest in request.inputs.items()},
+            loader=self._load,
+            tell=self.tell,
+            read_secret=self.secrets.read,
+        )
+
+    def _implementation(self, request: StepRequest) -> Implementation:
+        return self._find(request.stage, request.use)
+
+    def _find(self, group: str, name: str) -> Implementation:
+        found = self.plugins.find(group, name)
+        if found is None:
+            raise PluginError(f"no installed plugin offers {group}={name}", remedy="See: llmops plugins")
+        return found
+
+    def _load(self, part: Part) -> Callable[..., Any]:
+        return resolve(self._find(part.group, part.use).target)
+
+    def _config(self, request: StepRequest) -> Any:
+        wrong: list[str] = []
+
+        def config_class(path: str, group: str, use: str) -> type[Any]:
+            return resolve(self._find(group, use).config)  # type: ignore[return-value]
+
+        reading = Reading(
+            lambda path, what, remedy: wrong.append(f"{path}: {what}"), config_class, lambda path: Path()
+        )
+        config = reading.read(request.config, config_class("", request.stage, request.use), request.step)
+        if wrong:
+            raise StepError("; ".join(wrong), where=request.step)
+        return config
+
+
+class CoreSteps:
+    """The core's own way to run a step, behind every plugin's."""
+
+    @hookimpl(trylast=True)
+    def llmops_run_step(self, step: Step, run: StepRun) -> Artifact:
+        """Import the implementation's target and call it with its config and artifacts."""
+        slots = {slot.name: run.inputs.get(slot.name) for slot in BY_NAME[step.stage].takes}
+        made: Artifact = resolve(step.implementation.target)(step.config, run, **slots)
+        return made
+
+
+def _expect(made: Any, step: Step, plugins: Plugins) -> None:
+    wanted = KINDS[BY_NAME[step.stage].gives]
+    if not isinstance(made, wanted):
+        owner = plugins.owners.get((step.implementation.group, step.implementation.name))
+        raise PluginError(
+            f"{step.implementation.name} gave a {type(made).__name__}, not a {wanted.__name__}",
+            where=f"{step.name} ({owner})",
+            remedy="Report it to the plugin's author.",
+        )
+
+
+def main(path: str) -> int:
+    """Run the request in a file; the answer is written beside it, as NAME.answer.json."""
+    place = Path(path)
+    worker = Worker(load())
+    try:
+        stored = worker.work(StepRequest(**read_json(place)))
+    except LlmopsError as error:
+        answer: dict[str, Any] = {"error": dataclasses.asdict(error.problem)}
+        write_json(place.with_suffix(".answer.json"), worker.secrets.redact(answer))
+        sys.stderr.write(f"{worker.secrets.redact(str(error))}\n")
+        return error.exit_status
+    write_json(place.with_suffix(".answer.json"), {"output": stored.digest})
+    return 0
+
+
+def as_json(request: StepRequest) -> dict[str, Any]:
+    """A request as it is kept in records and sent to other machines."""
+    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(request)))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
