@@ -1,0 +1,1 @@
+"""Open weights in the Hugging Face layout, from packages, the hub, files and GGUF."""

@@ -1,0 +1,106 @@
+"""What a recipe may say about training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from llmops_core.settings import Part, part, setting
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters beside frozen weights."""
+
+    r: int = setting(8, doc="Rank of each adapter.", at_least=1, at_most=1024)
+    alpha: int = setting(16, doc="An adapter's output is scaled by alpha / r.", at_least=1)
+    dropout: float = setting(
+        0.0,
+        doc="Share of an adapter's inputs dropped while training. Above 0, a step's micro-batches run one "
+        "after another.",
+        at_least=0,
+        below=1,
+    )
+    targets: Sequence[str] = setting(
+        ("q_proj", "k_proj", "v_proj", "o_proj"),
+        doc='Last names of the modules that get an adapter; ["all-linear"]: all linear ones but the head.',
+    )
+
+
+@dataclass(frozen=True)
+class Full:
+    """All weights learn. It needs about 16 bytes of memory a weight, and a smaller `lr` than adapters do."""
+
+
+@dataclass(frozen=True)
+class SingleStrategy:
+    """One process on one device."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = setting(
+        "auto", doc="The device; auto takes an accelerator where there is one."
+    )
+
+
+@dataclass(frozen=True)
+class Sft:
+    """Supervised fine-tuning on dialogues: only the assistant's turns, with their terminators, have loss."""
+
+
+@dataclass(frozen=True)
+class LightningTrain:
+    """Fine-tuning. One optimizer step sees `batch_size` x `accumulate` rows."""
+
+    epochs: int = setting(1, doc="How often each row is seen.", at_least=1)
+    max_steps: int | None = setting(None, doc="Stop after this many optimizer steps.", at_least=1)
+    max_rows: int | None = setting(None, doc="Train on a seeded sample of this many rows.", at_least=1)
+    lr: float = setting(
+        1e-3, doc="Peak learning rate. Adapters bear about 1e-3, whole weights 1e-5.", above=0
+    )
+    schedule: Literal["cosine", "linear", "constant"] = setting(
+        "cosine", doc="How the learning rate goes from its peak to zero after the warm-up."
+    )
+    warmup_steps: int = setting(
+        4, doc="Optimizer steps over which the learning rate rises to its peak.", at_least=0
+    )
+    weight_decay: float = setting(
+        0.0, doc="AdamW's decay of matrices (never of biases and norms).", at_least=0
+    )
+    batch_size: int = setting(4, doc="Rows of a micro-batch: what is in memory at once.", at_least=1)
+    accumulate: int = setting(
+        2,
+        doc="Micro-batches of an optimizer step. On a CPU they run at once, one on each thread, so on a "
+        "machine with many cores raise it and lower `batch_size`.",
+        at_least=1,
+    )
+    max_length: int = setting(1024, doc="Longer rows are cut.", unit="tokens", at_least=2)
+    gradient_clip: float | None = setting(1.0, doc="Norm that gradients are scaled down to.", above=0)
+    precision: Literal["fp32", "bf16"] = setting(
+        "fp32", doc="bf16 computes in mixed precision, for accelerators; the weights stay fp32."
+    )
+    validation_rows: int = setting(
+        48, doc="Rows of the validation split to watch the loss on; 0: none.", at_least=0
+    )
+    validate_every: int | None = setting(
+        None,
+        doc="Validate after every so many optimizer steps; always before the first and after the last.",
+        unit="steps",
+        at_least=1,
+    )
+    checkpoint_every: int = setting(
+        10,
+        doc="Optimizer steps between checkpoints, from which an interrupted training goes on.",
+        unit="steps",
+        at_least=1,
+        output=False,
+    )
+    threads: int | None = setting(
+        None,
+        doc="CPU threads, each with a micro-batch of its own, so at most `accumulate`; by default the number "
+        "that turns out fastest in the first steps. The result does not depend on it.",
+        at_least=1,
+        output=False,
+    )
+    tuning: Part = part("train/tuning", "lora", doc="Which weights learn.")
+    strategy: Part = part("train/strategy", "single", doc="How the work is spread over devices.")
+    objective: Part = part("train/objective", "sft", doc="What is learned from a row.")

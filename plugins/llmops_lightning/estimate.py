@@ -1,0 +1,54 @@
+"""What a training needs, from its config and what is known of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from llmops_core.artifacts import Artifact, Dataset, Model
+from llmops_core.hookspecs import Estimate
+from llmops_lightning.config import LightningTrain
+
+START = 15.0
+"""Seconds to import the libraries and load the weights."""
+OPERATIONS_A_SECOND = 2e11
+"""Useful floating-point operations of two server cores on fp32: 370 tokens/s of a 135M-parameter model."""
+BYTES_A_TOKEN = 3.5
+"""Of a row's JSON, for each token it becomes."""
+UNKNOWN_ROWS, UNKNOWN_TOKENS = 1000, 100
+LIBRARIES = 1.0e9
+ACTIVATIONS = 3e-3
+"""Bytes of activations for each token and weight, measured with adapters on a 135M-parameter model."""
+
+
+def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> Sequence[Estimate]:
+    """Time and memory on two cores of a CPU; nothing while the model's size is unknown."""
+    model, data = inputs.get("model"), inputs.get("data")
+    if not isinstance(model, Model):
+        return ()
+    rows, length, basis = _rows(config, data if isinstance(data, Dataset) else None)
+    seen = rows * config.epochs
+    if config.max_steps is not None:
+        seen = min(seen, config.max_steps * config.batch_size * config.accumulate)
+    full = config.tuning.use == "full"
+    operations = (6 if full else 4) * model.parameters * seen * length
+    validated = 2 * 2 * model.parameters * config.validation_rows * length
+    seconds = START + (operations + validated) / OPERATIONS_A_SECOND
+    at_once = config.batch_size * min(2, config.accumulate) * min(2 * length, config.max_length)
+    memory = LIBRARIES + model.parameters * ((16 if full else 4) + ACTIVATIONS * at_once)
+    return (
+        Estimate("time", seconds, f"{basis}, at 0.2 TFLOP/s of two CPU cores"),
+        Estimate("memory", memory, "the weights in fp32, their optimizer, and one step's activations"),
+    )
+
+
+def _rows(config: LightningTrain, data: Dataset | None) -> tuple[float, float, str]:
+    """How many rows there are and how long they are, in tokens, and how that is known."""
+    if data is None:
+        rows = config.max_rows or UNKNOWN_ROWS
+        return rows, min(UNKNOWN_TOKENS, config.max_length), f"{rows} rows of {UNKNOWN_TOKENS} tokens assumed"
+    whole = max(1, data.rows.get("train", 0))
+    rows = min(config.max_rows or whole, whole)
+    file = data.path("train")
+    size = file.stat().st_size if file.is_file() else whole * UNKNOWN_TOKENS * BYTES_A_TOKEN
+    length = min(size / whole / BYTES_A_TOKEN, config.max_length)
+    return rows, length, f"{rows} rows of about {length:.0f} tokens"

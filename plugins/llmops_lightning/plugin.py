@@ -1,0 +1,46 @@
+"""What this plugin offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmops_core.hookspecs import Implementation, hookimpl
+
+NEEDS = ("torch", "transformers", "pytorch_lightning", "safetensors")
+EXTRA = "llmops[train]"
+
+
+@hookimpl
+def llmops_implementations() -> Sequence[Implementation]:
+    """The stage `train`, and its parts: which weights learn, what is learned, and where it runs."""
+    return [
+        Implementation(
+            group="train",
+            name="lightning",
+            config="llmops_lightning.config:LightningTrain",
+            target="llmops_lightning.train:train",
+            about="Fine-tuning with PyTorch Lightning.",
+            accepts=("messages",),
+            estimate="llmops_lightning.estimate:estimate",
+            needs=NEEDS,
+            extra=EXTRA,
+        ),
+        _part(
+            "train/tuning", "lora", "Lora", "tuning:lora", "A small adapter learns, the weights stay.", "peft"
+        ),
+        _part("train/tuning", "full", "Full", "tuning:full", "All weights learn."),
+        _part("train/strategy", "single", "SingleStrategy", "strategy:single", "One process, one device."),
+        _part("train/objective", "sft", "Sft", "sft:sft", "Learns the assistant's answers of dialogues."),
+    ]
+
+
+def _part(group: str, name: str, config: str, target: str, about: str, *needs: str) -> Implementation:
+    return Implementation(
+        group=group,
+        name=name,
+        config=f"llmops_lightning.config:{config}",
+        target=f"llmops_lightning.{target}",
+        about=about,
+        needs=needs,
+        extra=EXTRA,
+    )

@@ -1,0 +1,78 @@
+"""Loads a model's weights and tokenizer for training."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from llmops_core.artifacts import Model
+from llmops_core.errors import StepError
+
+ADAPTER = "adapter_config.json"
+
+
+def is_adapter(model: Model) -> bool:
+    """Whether the folder holds an adapter over `model.base` rather than whole weights."""
+    return model.base is not None and (model.folder / ADAPTER).is_file()
+
+
+def whole(model: Model) -> Model:
+    """The model at the bottom, whose folder holds whole weights and the tokenizer."""
+    while is_adapter(model) and model.base is not None:
+        model = model.base
+    return model
+
+
+def load_tokenizer(model: Model) -> Any:
+    """The model's tokenizer."""
+    with quiet():
+        return AutoTokenizer.from_pretrained(str(whole(model).folder), local_files_only=True)
+
+
+def load_network(model: Model) -> nn.Module:
+    """The weights as fp32, any adapters merged in, ready to learn from. Raises StepError."""
+    if is_adapter(model) and model.base is not None:
+        return _merged(load_network(model.base), model)
+    with quiet():
+        try:
+            network: nn.Module = AutoModelForCausalLM.from_pretrained(
+                str(model.folder), dtype=torch.float32, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            what = str(error).strip().splitlines()[0]
+            raise StepError(f"the weights of {model.name} cannot be loaded: {what}", where="model") from error
+    return network
+
+
+def _merged(network: nn.Module, model: Model) -> nn.Module:
+    from peft import PeftModel
+
+    says = json.loads((model.folder / ADAPTER).read_text(encoding="utf-8"))
+    if says.get("peft_type") != "LORA":
+        raise StepError(f"the adapter {model.name} is of a kind that cannot be merged", where="model")
+    with quiet():
+        tuned: Any = PeftModel.from_pretrained(network, str(model.folder))
+        merged: nn.Module = tuned.merge_and_unload()
+    return merged
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the bars of transformers off the terminal, and a deprecation that peft causes inside it."""
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
