@@ -1,0 +1,1 @@
+"""Serves a release over HTTP the way OpenAI's API is spoken."""
