@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,6 +59,10 @@ def _library(request: Request) -> Any:
 @contextlib.contextmanager
 def _telling_hub(request: Request, hub: Any) -> Iterator[None]:
     errors, where = hub.errors, request.address.text
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    # It writes each retry to stderr, across the progress bar; the failure that counts is raised.
+    logger.setLevel(logging.CRITICAL)
     # A gated repository is also "not found", and every answer with an error status an OSError: order counts.
     try:
         yield
@@ -87,6 +92,8 @@ def _telling_hub(request: Request, hub: Any) -> Iterator[None]:
         what = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         remedy = "Check the network, HF_ENDPOINT and the token; or name a local copy with file:PATH."
         raise FetchError(f"the hub did not give it: {what}", where=where, remedy=remedy) from error
+    finally:
+        logger.setLevel(before)
 
 
 def _listing(request: Request, hub: Any) -> list[Any]:

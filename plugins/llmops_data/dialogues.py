@@ -22,7 +22,8 @@ def dialogues(config: DialogueData, run: StepRun) -> Dataset:
     """Conversations of shape "messages" in train, validation and test, with what became of every row.
 
     Beside the splits, duplicates.jsonl shows some of the duplicates found: step, what was done, similarity
-    (1: equal), how many the first one has, and both texts. Raises DataError when too much is broken or no row is left; FetchError.
+    (1: equal), how many the first one has, and both texts. Raises DataError when too much is broken or no
+    row is left; FetchError.
     """
     whole = len(config.steps) + 2
     run.progress(0, whole)
@@ -69,9 +70,9 @@ def _last(
         told += f"; {len(rows) - left:,} over max_rows left out"
     entry: dict[str, Any] = {"step": "split", "rows": left, "note": told}
     if any(links.values()):
-        leak = leaked(config.splits, read, links)
+        leak = leaked(config.splits, read, {name: found for name, found in links.items() if found})
         entry["note"] = f"{told}; {leak}"
-        entry["leaked"] = {"test": leak.test, **leak.by_step}
+        entry["leaked"] = {"test": leak.test, "found": dict(leak.by_step)}
     return entry
 
 

@@ -15,19 +15,22 @@ from llmops_data.splitting import chance, shares_of
 class Leak:
     """Of `test` rows of a random split, `by_step` counts those with a duplicate in training.
 
-    Each row counts for the first step that finds one of its duplicates in training.
+    Each row counts for the first step that finds one of its duplicates in training. `grouped` are the
+    steps that keep what they find, only together.
     """
 
     test: int
     by_step: Mapping[str, int]
+    grouped: Sequence[str] = ()
 
     def __str__(self) -> str:
-        leaked = sum(self.by_step.values())
-        parts = ", ".join(f"{count:,} seen by {name}" for name, count in self.by_step.items() if count)
-        if not leaked:
-            return f"a random split would have leaked none of {self.test:,} test rows"
-        what = f"{leaked:,} of {self.test:,} test rows"
-        return f"a random split of the rows as read would have leaked {what} ({parts})"
+        copies = {name: count for name, count in self.by_step.items() if count and name not in self.grouped}
+        alike = {name: count for name, count in self.by_step.items() if count and name in self.grouped}
+        found = ", ".join(f"{count:,} by {name}" for name, count in copies.items())
+        told = f"of {self.test:,} test rows of a random split, {sum(copies.values()):,} would have had a copy"
+        told = f"{told} in training" + (f" (found {found})" if found else "")
+        more = ", ".join(f"{count:,} by {name}" for name, count in alike.items())
+        return f"{told}, and {sum(alike.values()):,} more one that they resemble ({more})" if alike else told
 
 
 def leaked(config: Splits, rows: Sequence[Row], links: Mapping[str, Sequence[Link]]) -> Leak:
@@ -51,7 +54,8 @@ def leaked(config: Splits, rows: Sequence[Row], links: Mapping[str, Sequence[Lin
         remaining = [origin for origin in left if equal.find(origin) not in reached]
         by_step[name] = len(left) - len(remaining)
         left = remaining
-    return Leak(len(test), by_step)
+    grouped = [name for name, found in links.items() if not any(link.dropped for link in found)]
+    return Leak(len(test), by_step, grouped)
 
 
 def _reached(equal: Groups, pairs: Sequence[Link], train: Sequence[str]) -> set[str]:
