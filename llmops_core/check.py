@@ -178,7 +178,7 @@ class Checker:
             return None
         reading = self._reading()
         common = reading.read({key: node[key] for key in COMMON if key in node}, StepSettings, name)
-        own = {key: value for key, value in node.items() if key not in (*COMMON, "use")}
+        own = {key: value for key, value in node.items() if key not in (*COMMON, "use", "stage")}
         config = self._own(reading, own, cls, name)
         if common is BAD or config is BAD:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 store_option = click.option(
     "--store", metavar="FOLDER", help="The store to look into.  [default: $LLMOPS_STORE or .llmops]"
 )
-environment_option = click.option("--env", "environment", default="dev", show_default=True, help="The environment.")
+environment_option = click.option(
+    "--env", "environment", default="dev", show_default=True, help="The environment."
+)
 
 
 class Commands(click.Group):
@@ -91,7 +93,12 @@ def run(recipe: str | None, overrides: tuple[str, ...], from_run: str | None, **
     with _standard_output_kept(options["as_json"]):
         plugins = _plugins(console=not options["as_json"])
         checked = _checked(recipe, overrides, from_run, plugins, store=options["store"])
-        runner = Runner(checked, plugins, _store_of(checked), RunOptions(options["name"], options["tags"], options["parent"]))
+        runner = Runner(
+            checked,
+            plugins,
+            _store_of(checked),
+            RunOptions(options["name"], options["tags"], options["parent"]),
+        )
         manifest = runner.run()
     if options["as_json"]:
         _print_json(manifest.secrets.redact(manifest.document))
@@ -338,17 +345,23 @@ def releases_stop(store: Store, environment: str) -> None:
     from llmops_core.live import stop_environment
 
     stopped = stop_environment(store, environment, _plugins())
-    click.echo(f"stopped {stopped.release} in {environment}" if stopped else f"nothing is live in {environment}")
+    click.echo(
+        f"stopped {stopped.release} in {environment}" if stopped else f"nothing is live in {environment}"
+    )
 
 
 @cli.command()
 @click.argument("release", default="latest", shell_complete=completion.releases)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="The port; 0 takes a free one.")
-@click.option("--api-key", metavar="NAME", help="The environment variable that holds the key clients must send.")
+@click.option(
+    "--api-key", metavar="NAME", help="The environment variable that holds the key clients must send."
+)
 @environment_option
 @store_option
-def serve(release: str, host: str, port: int, api_key: str | None, environment: str, store: str | None) -> None:
+def serve(
+    release: str, host: str, port: int, api_key: str | None, environment: str, store: str | None
+) -> None:
     """Serve a release over an OpenAI-compatible API until interrupted."""
     from llmops_core.live import serve as serve_release
 
@@ -548,5 +561,3 @@ def _standard_output_kept(active: bool) -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
-
-

@@ -24,8 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 from llmops_core.errors import Problem, RecipeError
 from llmops_core.locate import Library, did_you_mean
 from llmops_core.migrate import migrated_recipe
-from llmops_core.origins import COMMAND_LINE, Origins, Written, file_problems, read_recipe, trace
-from llmops_core.overrides import ENVIRONMENT, Reader, Rewritten, hydra_lines, note_origins
+from llmops_core.origins import COMMAND_LINE, Origins, Written, file_problems, read_recipe, shown, trace
+from llmops_core.overrides import ENVIRONMENT, Reader, Rewritten, choice_lines, note_origins
 from llmops_core.plugins import Plugins
 from llmops_core.stages import BY_NAME
 
@@ -57,32 +57,41 @@ def compose(recipe: str, overrides: Sequence[str], plugins: Plugins) -> Composed
     path = plugins.library.recipe(recipe)
     library = plugins.library.beside(path.parent)
     before = read_recipe(path, library)
-    broken = before.problems + file_problems(before.files(library))
-    groups = frozenset({*plugins.groups(), *library.groups, ENVIRONMENT})
     written = copy.deepcopy(before)
+    groups = frozenset({*plugins.groups(), *library.groups, ENVIRONMENT})
     reader = Reader(written, groups, lambda group: plugins.options(group, library))
     rewritten = _read_twice(reader, overrides)
     for _, choice in rewritten.choices:
         written.choose(choice)
     unknown = _unknown_choices(before, written, plugins, library)
-    problems = [*broken, *rewritten.problems, *unknown.values()]
-    if any("invalid YAML" in one.what or "cannot read" in one.what or not one.where for one in problems):
-        raise RecipeError(path.stem, problems)
+    files = written.files(library)
+    problems = [*before.problems, *file_problems(files), *rewritten.problems, *unknown.values()]
+    if any(not one.where for one in problems):
+        raise RecipeError(path.stem, problems)  # a file that is no YAML: nothing can be composed
     with migrated_recipe(path) as start:
-        config = _compose(
-            start, library, before, rewritten, list(unknown), _names_only(written, library), problems
-        )
-    origins = trace([(start if file == path else file, package) for file, package in written.files(library)])
+        composition = Composition(start, library, before, rewritten, tuple(unknown))
+        config = composition.compose(_names_only(written, library), problems)
+    origins = trace(files)
     note_origins(rewritten, origins)
-    values = _resolve(config, origins, problems)
+    values = _plain(config, "", origins, problems)
     for typed, place in rewritten.removed:
         _remove(values, typed, place, before, problems)
-    steps = _steps(written, values, {choice.package for choice in written.choices.values()})
-    environment = written.chosen(ENVIRONMENT, ENVIRONMENT)
-    values.pop(ENVIRONMENT, None)
-    return Composed(
-        path.stem, path, environment.name if environment else "dev", steps, values, origins, tuple(problems)
-    )
+    environment = _environment(written, values, origins, problems)
+    steps = _steps(written, values)
+    return Composed(path.stem, path, environment, steps, values, origins, tuple(problems))
+
+
+def _environment(written: Written, values: dict[str, Any], origins: Origins, problems: list[Problem]) -> str:
+    """The environment's name: the profile chosen, else what the recipe says."""
+    said = values.pop(ENVIRONMENT, None)
+    chosen = written.chosen(ENVIRONMENT, ENVIRONMENT)
+    if isinstance(said, Mapping):
+        what, remedy = (
+            "an environment's profile sets values of the whole recipe",
+            "Begin it with # @package _global_",
+        )
+        problems.append(Problem(ENVIRONMENT, what, remedy, origins.of(ENVIRONMENT)))
+    return chosen.name if chosen else said if isinstance(said, str) else "dev"
 
 
 def _read_twice(reader: Reader, overrides: Sequence[str]) -> Rewritten:
@@ -117,43 +126,49 @@ def _names_only(written: Written, library: Library) -> list[tuple[str, str]]:
     return [(one.group, one.name) for one in choices if library.preset(one.group, one.name) is None]
 
 
-def _compose(
-    start: Path,
-    library: Library,
-    before: Written,
-    rewritten: Rewritten,
-    unknown: list[str],
-    names: list[tuple[str, str]],
-    problems: list[Problem],
-) -> DictConfig:
-    lines = hydra_lines(rewritten, before) + [f"{key}={STANDS_IN}" for key in unknown]
-    with _hydra(start.parent, library, names, [before.choices[key].group for key in unknown]):
-        try:
-            return hydra_compose(start.stem, overrides=lines)
-        except (HydraException, OmegaConfBaseException, RecursionError) as error:
-            whole = _first_line(error)
-        kept = []
-        for typed, line in rewritten.values:
+@dataclass(frozen=True)
+class Composition:
+    """One recipe with overrides, ready for Hydra."""
+
+    start: Path
+    library: Library
+    before: Written
+    rewritten: Rewritten
+    unknown: tuple[str, ...]
+    """Choices that name no preset, as Hydra knows them; an empty preset stands in."""
+
+    def compose(self, names: Sequence[tuple[str, str]], problems: list[Problem]) -> DictConfig:
+        """Let Hydra compose. When it refuses, find each value it refuses, and compose without them."""
+        choices = [f"{key}={STANDS_IN}" for key in self.unknown]
+        choices += choice_lines(self.rewritten, self.before)
+        values = self.rewritten.values
+        stand_ins = [(self.before.choices[key].group, STANDS_IN) for key in self.unknown]
+        with _hydra(self.start.parent, self.library, [*names, *stand_ins]):
             try:
-                hydra_compose(
-                    start.stem, overrides=[*lines[: len(lines) - len(rewritten.values) - len(unknown)], line]
-                )
-                kept.append(line)
-            except (HydraException, OmegaConfBaseException) as error:
-                remedy = "See: llmops show config"
-                problems.append(Problem(typed, _first_line(error), remedy, COMMAND_LINE))
-        choices = [line for line in lines if not line.startswith("++")]
-        try:
-            return hydra_compose(start.stem, overrides=choices + kept)
-        except (HydraException, OmegaConfBaseException, RecursionError):
-            problems.append(Problem("", whole, "See: llmops show config", str(start)))
-            raise RecipeError(start.stem, problems) from None
+                return self._hydra(choices + [line for _, line in values])
+            except (HydraException, OmegaConfBaseException, RecursionError) as error:
+                whole = _first_line(error)
+            kept = []
+            for typed, line in values:
+                try:
+                    self._hydra([*choices, line])
+                    kept.append(line)
+                except (HydraException, OmegaConfBaseException) as error:
+                    problems.append(
+                        Problem(typed, _first_line(error), "See: llmops show config", COMMAND_LINE)
+                    )
+            try:
+                return self._hydra(choices + kept)
+            except (HydraException, OmegaConfBaseException, RecursionError):
+                problems.append(Problem("", whole, "See: llmops show config", shown(self.start)))
+                raise RecipeError(self.start.stem, problems) from None
+
+    def _hydra(self, lines: list[str]) -> DictConfig:
+        return hydra_compose(self.start.stem, overrides=lines)
 
 
 @contextmanager
-def _hydra(
-    folder: Path, library: Library, names: Sequence[tuple[str, str]], unknown: Sequence[str]
-) -> Iterator[None]:
+def _hydra(folder: Path, library: Library, names: Sequence[tuple[str, str]]) -> Iterator[None]:
     """Hydra ready to compose, with every trace in its global registries removed afterwards."""
     places = [place for place in dict.fromkeys((*library.recipes, *library.presets)) if place != folder]
 
@@ -166,9 +181,8 @@ def _hydra(
     kept = copy.copy(store.repo)
     registry.register(Places)
     for group, name in names:
-        store.store(group=group, name=name, node={"use": name})
-    for group in unknown:
-        store.store(group=group, name=STANDS_IN, node={})
+        store.store(group=group, name=name, node={} if name == STANDS_IN else {"use": name})
+    OmegaConf.register_new_resolver("secret", lambda name: f"${{secret:{name}}}", replace=True)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
@@ -181,14 +195,8 @@ def _hydra(
                 plugins.remove(Places)
 
 
-def _resolve(config: DictConfig, origins: Origins, problems: list[Problem]) -> dict[str, Any]:
-    """Plain values with interpolations resolved one by one, so that every broken one is told."""
-    OmegaConf.register_new_resolver("secret", lambda name: f"${{secret:{name}}}", replace=True)
-    values: dict[str, Any] = _plain(config, "", origins, problems)
-    return values
-
-
 def _plain(node: Any, path: str, origins: Origins, problems: list[Problem]) -> Any:
+    """Plain values with interpolations resolved one by one, so that every broken one is told."""
     keys = list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
     found: Any = {}
     for key in keys:
@@ -206,7 +214,7 @@ def _member(node: Any, key: Any, where: str, origins: Origins, problems: list[Pr
     if OmegaConf.is_missing(node, key):
         return "???"
     if OmegaConf.is_interpolation(node, key):
-        raw = repr(node._get_node(key))
+        raw = repr(OmegaConf.to_container(node, resolve=False)[key])  # type: ignore[index,call-overload]
         named = ENVIRONMENT_VALUE.search(raw)
         if named and SECRET_WORDS.search(named[1]):
             what = f"{named[1]} looks like a secret and would be written down"
@@ -236,15 +244,19 @@ def _remove(values: dict[str, Any], typed: str, place: str, before: Written, pro
     problems.append(Problem(typed, "there is nothing of that name to remove", remedy, COMMAND_LINE))
 
 
-def _steps(written: Written, values: Mapping[str, Any], chosen: set[str]) -> dict[str, tuple[str, str]]:
+def _steps(written: Written, values: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Steps chosen by group, then those that a recipe writes out: a node that names its implementation."""
     steps = {
         choice.package: (choice.group, choice.name)
         for choice in written.choices.values()
         if choice.group in BY_NAME and choice.name != "null"
     }
     for name, node in values.items():
-        if name in BY_NAME and name not in chosen and isinstance(node, dict) and "use" in node:
-            steps[name] = (name, str(node["use"]))
+        if name in steps or not isinstance(node, Mapping) or "use" not in node:
+            continue
+        stage = node.get("stage", name)
+        if stage in BY_NAME:
+            steps[name] = (str(stage), str(node["use"]))
     return steps
 
 

@@ -46,7 +46,9 @@ class Console:
             self._finish()
             self._say(event.step, f"{wording.duration(event.seconds):<9} {event.result}")
         elif isinstance(event, events.StepRetried):
-            self._say(event.step, f"attempt {event.attempt} failed: {event.error} Trying again in {event.wait:g} s.")
+            self._say(
+                event.step, f"attempt {event.attempt} failed: {event.error} Trying again in {event.wait:g} s."
+            )
         elif isinstance(event, (events.StepFailed, events.RunEnded)):
             self._finish()
 
@@ -120,7 +122,12 @@ def samples(scores: Scores, count: int = SAMPLES) -> list[str]:
     for text in path.read_text(encoding="utf-8").splitlines()[:count]:
         sample = json.loads(text)
         lines.append("")
-        for label, key in (("asked", "prompt"), ("wanted", "reference"), ("before", "baseline"), ("after", "candidate")):
+        for label, key in (
+            ("asked", "prompt"),
+            ("wanted", "reference"),
+            ("before", "baseline"),
+            ("after", "candidate"),
+        ):
             if sample.get(key):
                 shown = textwrap.shorten(str(sample[key]), WIDTH, placeholder=" ...")
                 lines.append(f"  {label:<7} {shown}")

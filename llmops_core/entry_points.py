@@ -39,7 +39,9 @@ def entry_points(group: str) -> list[EntryPoint]:
             name, _, version = info.name.rpartition(".")[0].partition("-")
             for point, value in _section(text.decode("utf-8", "replace"), group):
                 found.setdefault((name.lower(), point), EntryPoint(point, value, name, version))
-    ours_first = sorted(found.values(), key=lambda one: (one.distribution != "llmops", one.distribution, one.name))
+    ours_first = sorted(
+        found.values(), key=lambda one: (one.distribution != "llmops", one.distribution, one.name)
+    )
     return ours_first
 
 

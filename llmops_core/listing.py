@@ -47,9 +47,7 @@ def plan(found: Plan, store: Path) -> str:
     acts = f", {always} always act{'s' if always == 1 else ''}" if always else ""
     steps = wording.counted(len(found.steps), "step")
     head = f"{found.recipe.name} · {steps} · {counts}{acts} · {found.recipe.environment} · store {store}"
-    rows = [
-        (one.step.name, one.action, one.reason, needs(one.estimates)) for one in found.steps
-    ]
+    rows = [(one.step.name, one.action, one.reason, needs(one.estimates)) for one in found.steps]
     return f"{head}\n\n{columns(rows)}\n{total(found)}"
 
 
@@ -71,7 +69,10 @@ def total(found: Plan) -> str:
     time = sum(one.value for step in running for one in step.estimates if one.what == "time")
     download = sum(one.value for step in running for one in step.estimates if one.what == "download")
     memory = max((one.value for step in running for one in step.estimates if one.what == "memory"), default=0)
-    words = [f"~{wording.duration(time)}" if time else "", f"{wording.size(download)} to download" if download else ""]
+    words = [
+        f"~{wording.duration(time)}" if time else "",
+        f"{wording.size(download)} to download" if download else "",
+    ]
     words.append(f"{wording.size(memory)} of memory at most" if memory else "")
     said = ", ".join(word for word in words if word)
     return f"\nexpected: {said}" if said else ""
@@ -105,7 +106,9 @@ def runs(found: Sequence[Manifest]) -> str:
     rows = []
     for run in found:
         document = run.document
-        label = " ".join([str(document.get("name") or ""), *(f"#{tag}" for tag in document.get("tags") or ())])
+        label = " ".join(
+            [str(document.get("name") or ""), *(f"#{tag}" for tag in document.get("tags") or ())]
+        )
         rows.append(
             (
                 run.id,
@@ -131,7 +134,10 @@ def run(found: Manifest) -> str:
     lines += [f"  warning: {text}" for text in [*document.get("warnings", ()), *warnings]]
     if document.get("error"):
         error = document["error"]
-        lines += ["", f"  {error.get('where', '')}: {error.get('what', '')} {error.get('remedy', '')}".rstrip()]
+        lines += [
+            "",
+            f"  {error.get('where', '')}: {error.get('what', '')} {error.get('remedy', '')}".rstrip(),
+        ]
     report = found.folder / "report.html"
     if report.exists():
         lines += ["", f"report: {report}"]

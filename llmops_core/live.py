@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 from llmops_core import events
 from llmops_core.artifacts import Artifact, Endpoint
@@ -77,8 +78,15 @@ def rollback(store: Store, environment: str, plugins: Plugins) -> Manifest:
         )
     request = StepRequest(**previous.how["step"])
     secrets = Secrets()
-    record = {"name": request.step, "stage": request.stage, "use": request.use, "action": "always"}
-    record |= {"inputs": dict(request.inputs), "status": "running", "reason": f"puts back {previous.release}"}
+    record: dict[str, Any] = {
+        "name": request.step,
+        "stage": request.stage,
+        "use": request.use,
+        "action": "always",
+        "reason": f"puts back {previous.release}",
+        "inputs": dict(request.inputs),
+        "status": "running",
+    }
     document = {
         "recipe": "rollback",
         "overrides": [],
@@ -109,3 +117,10 @@ def rollback(store: Store, environment: str, plugins: Plugins) -> Manifest:
 
 def _tell(plugins: Plugins, manifest: Manifest, event: events.Event) -> None:
     manifest.document.setdefault("warnings", []).extend(plugins.event(manifest, event))
+
+
+def stop_environment(store: Store, environment: str, plugins: Plugins) -> Deployment | None:
+    """Stop what is live in an environment; gives what it was, or None. Raises LockedError."""
+    journal = Journal(store.root)
+    with journal.lock(environment, "llmops releases stop"):
+        return stop(journal, environment, Worker(plugins), "stopped by hand")

@@ -107,13 +107,17 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The member of `known` most like `name`, or an empty text when none is alike."""
-    known = list(known)
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if found:
-        return found[0]
-    starts = [other for other in known if other.startswith(name) or name.startswith(other)]
-    return starts[0] if name and starts else ""
+    """The member of `known` most like `name`, or an empty text when none is alike.
+
+    A name cut short is like the whole: "warmpu" is near "warmup_steps".
+    """
+    best, likeness = "", 0.6
+    for other in known:
+        for text in (other, other[: len(name)]):
+            ratio = difflib.SequenceMatcher(None, name.lower(), text.lower()).ratio()
+            if ratio > likeness:
+                best, likeness = other, ratio
+    return best
 
 
 def _first(folders: Sequence[Path], name: str) -> Path | None:

@@ -136,13 +136,13 @@ class Reader:
         self.written.drop(place)
 
 
-def hydra_lines(rewritten: Rewritten, before: Written) -> list[str]:
-    """The overrides that Hydra takes; `before` are the choices the recipe had made."""
+def choice_lines(rewritten: Rewritten, before: Written) -> list[str]:
+    """The choices as Hydra takes them; `before` are those the recipe had made."""
     lines = []
     for _, choice in rewritten.choices:
         earlier = before.chosen(choice.group, choice.package)
         lines.append(f"{earlier.key}={choice.name}" if earlier else f"+{choice.key}={choice.name}")
-    return lines + [line for _, line in rewritten.values]
+    return lines
 
 
 def note_origins(rewritten: Rewritten, origins: Origins) -> None:
@@ -154,3 +154,7 @@ def note_origins(rewritten: Rewritten, origins: Origins) -> None:
         for known in [known for known in origins.places if known.startswith(f"{path}.")]:
             del origins.places[known]
         origins.add(path, COMMAND_LINE)
+        parent = path.rpartition(".")[0]
+        while parent and parent not in origins.places:
+            origins.add(parent, COMMAND_LINE)
+            parent = parent.rpartition(".")[0]

@@ -19,6 +19,7 @@ from llmops_core.hookspecs import Implementation
 from llmops_core.locate import Library, did_you_mean, nearest
 from llmops_core.stages import BY_NAME
 
+
 @dataclass
 class Plugins:
     """The loaded plugins and what they offer."""

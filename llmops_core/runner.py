@@ -12,6 +12,7 @@ from llmops_core import events
 from llmops_core.artifacts import Artifact, Release
 from llmops_core.config import Recipe, Step
 from llmops_core.errors import GateRefused, LlmopsError
+from llmops_core.files import write_text
 from llmops_core.guards import log_file, time_limit, told_as_error
 from llmops_core.live import deploy
 from llmops_core.manifest import (
@@ -27,6 +28,7 @@ from llmops_core.memory import PeakMemory
 from llmops_core.plan import PlannedStep, Planner, uncorrected
 from llmops_core.plugins import Plugins
 from llmops_core.releases import register
+from llmops_core.resolved import as_yaml, resolved
 from llmops_core.secrets import Secrets
 from llmops_core.stages import BY_NAME
 from llmops_core.store import Store
@@ -65,6 +67,7 @@ class Runner:
         history = [one.document for one in all_runs(self.store, HISTORY)]
         self.planner = Planner(self.recipe, self.plugins, self.store, history)
         self.manifest = new_run(self.store, self._document(), self.secrets)
+        write_text(self.manifest.folder / "recipe.yaml", self.secrets.redact(as_yaml(self.recipe)))
         self.worker = Worker(self.plugins, self._tell, self.secrets)
         began = time.monotonic()
         status = "failed"
@@ -101,7 +104,7 @@ class Runner:
             "git": git_state(recipe.path.parent),
             "packages": package_versions(),
             "machine": machine(),
-            "config": recipe.values,
+            "config": resolved(recipe),
             "steps": [
                 {"name": step.name, "stage": step.stage, "use": step.implementation.name, "status": "pending"}
                 for step in recipe.steps

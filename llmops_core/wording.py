@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -45,7 +45,7 @@ def moment(stamp: str) -> str:
     """An ISO time as "2026-11-22 09:14:17 UTC"; what is no time is given back as it is."""
     try:
         read = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-        universal = read.astimezone(timezone.utc) if read.tzinfo else read
+        universal = read.astimezone(UTC) if read.tzinfo else read
     except (ValueError, OverflowError):
         return stamp
     return f"{universal:%Y-%m-%d %H:%M:%S}" + (" UTC" if read.tzinfo else "")

@@ -1,0 +1,85 @@
+"""What the shell offers: recipes, groups with their options, fields, releases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import click
+
+    from llmops_core.plugins import Plugins
+
+
+def recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Bundled recipes, then files."""
+    from click.shell_completion import CompletionItem
+
+    from llmops_core.locate import Library
+
+    if "/" in incomplete or incomplete.startswith("."):
+        return [CompletionItem(incomplete, type="file")]
+    return [name for name in Library.of().recipe_names() if name.startswith(incomplete)]
+
+
+def overrides(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """`train=` with its options, `train.lr=` with the fields of what the recipe chose."""
+    from llmops_core.errors import LlmopsError
+
+    try:
+        return [
+            one
+            for one in _overrides(str(ctx.params.get("recipe") or ""), incomplete)
+            if one.startswith(incomplete)
+        ]
+    except (LlmopsError, OSError):
+        return []  # a shell that completes has no place for errors; the command itself tells them
+
+
+def groups(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Every group of presets and implementations."""
+    from llmops_core.plugins import load
+
+    plugins = load()
+    return sorted(one for one in {*plugins.groups(), *plugins.library.groups} if one.startswith(incomplete))
+
+
+def releases(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the store's releases."""
+    from llmops_core.releases import all_releases
+    from llmops_core.store import Store
+
+    store = Store(Path(os.environ.get("LLMOPS_STORE") or ".llmops"))
+    return [one.name for one in all_releases(store) if one.name.startswith(incomplete)]
+
+
+def _overrides(recipe: str, incomplete: str) -> Iterable[str]:
+    from llmops_core.origins import read_recipe
+    from llmops_core.plugins import load
+
+    plugins = load()
+    key, assigned, _ = incomplete.partition("=")
+    if assigned:
+        group = key.replace(".", "/").lstrip("+")
+        yield from (f"{key}={name}" for name in plugins.options(group, plugins.library))
+        return
+    path = plugins.library.recipe(recipe)
+    library = plugins.library.beside(path.parent)
+    written = read_recipe(path, library)
+    yield from (f"{group}=" for group in sorted({*plugins.groups(), *library.groups}) if "/" not in group)
+    for choice in written.choices.values():
+        if choice.group in plugins.groups() and "/" not in choice.group:
+            for field in _fields(plugins, choice.group, choice.name):
+                yield f"{choice.package}.{field}="
+
+
+def _fields(plugins: Plugins, group: str, name: str) -> Iterable[str]:
+    from llmops_core.errors import LlmopsError
+    from llmops_core.options import fields
+
+    try:
+        return [row["field"] for row in fields(plugins, group, name)]
+    except LlmopsError:
+        return []

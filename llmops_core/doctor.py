@@ -1,0 +1,83 @@
+"""What is installed, what is missing for which recipe, and the one command that fixes it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmops_core import wording
+from llmops_core.check import check, chosen
+from llmops_core.errors import LlmopsError
+from llmops_core.listing import columns
+from llmops_core.manifest import machine
+from llmops_core.plugins import Plugins, missing
+from llmops_core.worker import offline
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `llmops doctor` found."""
+
+    machine: dict[str, str]
+    plugins: list[str]
+    problems: list[str]
+    recipes: dict[str, str]
+    """Recipe -> "ready", or what is wrong."""
+    fix: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every recipe can run here."""
+        return not self.problems and all(state == "ready" for state in self.recipes.values())
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**vars(self), "healthy": self.healthy}
+
+    def __str__(self) -> str:
+        parts = [columns(list(self.machine.items()), ""), "", "recipes", columns(list(self.recipes.items()))]
+        parts += [f"problem: {text}" for text in self.problems]
+        parts += ["", f"fix it with: {self.fix}" if self.fix else "nothing to fix"]
+        return "\n".join(parts)
+
+
+def diagnose(plugins: Plugins) -> Diagnosis:
+    """Look at the machine, the plugins and every recipe that has a name."""
+    extras: set[str] = set()
+    recipes: dict[str, str] = {}
+    for name in plugins.library.recipe_names():
+        recipes[name] = _state(name, plugins, extras)
+    about = machine()
+    facts = {
+        "python": about["python"],
+        "machine": f"{about['processor']}, {about['cores']} cores, {wording.size(about['memory'])} of memory",
+        "disk": f"{wording.size(shutil.disk_usage(Path.cwd()).free)} free here",
+        "network": "forbidden by LLMOPS_OFFLINE" if offline() else "allowed",
+        "plugins": ", ".join(dict.fromkeys(str(point) for point, _ in plugins.loaded if point.version)),
+    }
+    fix = f"pip install {' '.join(repr(extra) for extra in sorted(_merged(extras)))}" if extras else ""
+    loaded = [str(point) for point, _ in plugins.loaded]
+    return Diagnosis(facts, loaded, [str(problem) for problem in plugins.problems], recipes, fix)
+
+
+def _state(name: str, plugins: Plugins, extras: set[str]) -> str:
+    try:
+        recipe = check(name, (), plugins, modules=False)
+    except LlmopsError as error:
+        return str(error).splitlines()[0]
+    absent: list[str] = []
+    for step in recipe.steps:
+        for _, implementation in chosen(step, plugins):
+            if lacking := missing(implementation):
+                absent += lacking
+                extras.add(implementation.extra or " ".join(lacking))
+    return f"needs {', '.join(dict.fromkeys(absent))}" if absent else "ready"
+
+
+def _merged(extras: set[str]) -> set[str]:
+    """ "llmops[data]" and "llmops[train]" become "llmops[data,train]"."""
+    ours = sorted(extra[len("llmops[") : -1] for extra in extras if extra.startswith("llmops["))
+    others = {extra for extra in extras if not extra.startswith("llmops[")}
+    return others | ({f"llmops[{','.join(ours)}]"} if ours else set())

@@ -1,0 +1,135 @@
+"""What may be chosen: recipes, groups, presets, implementations, and their fields, as rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+from llmops_core.errors import UsageError
+from llmops_core.locate import did_you_mean
+from llmops_core.origins import shown
+from llmops_core.plugins import Plugins, missing, resolve
+from llmops_core.settings import Declared, Part, declared
+from llmops_core.stages import BY_NAME
+from llmops_core.typed import plain
+
+
+def recipes(plugins: Plugins) -> list[dict[str, Any]]:
+    """Each recipe with what it is for."""
+    import yaml
+
+    from llmops_core.origins import Loader
+
+    rows = []
+    for name, path in plugins.library.recipe_names().items():
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader) or {}  # noqa: S506 - the safe one
+        rows.append({"recipe": name, "about": document.get("about", ""), "file": shown(path)})
+    return rows
+
+
+def groups(plugins: Plugins) -> list[dict[str, Any]]:
+    """Each group with how many names it offers."""
+    rows = []
+    for group in sorted({*plugins.groups(), *plugins.library.groups}):
+        about = BY_NAME[group].about if group in BY_NAME else ""
+        rows.append(
+            {"group": group, "options": ", ".join(plugins.options(group, plugins.library)), "about": about}
+        )
+    return rows
+
+
+def members(plugins: Plugins, group: str) -> list[dict[str, Any]]:
+    """A group's presets and implementations. Raises UsageError for a group that is not there."""
+    known = {*plugins.groups(), *plugins.library.groups}
+    if group not in known:
+        raise UsageError(
+            f"there is no group {group}", remedy=did_you_mean(group, known) + "See: llmops show options"
+        )
+    rows = []
+    for name in plugins.options(group, plugins.library):
+        preset = plugins.library.preset(group, name)
+        implementation = plugins.find(group, name)
+        kind = "preset" if preset else "implementation"
+        about = implementation.about if implementation else ""
+        rows.append({"name": name, "kind": kind, "about": about, "file": shown(preset) if preset else ""})
+    return rows
+
+
+def fields(plugins: Plugins, group: str, name: str) -> list[dict[str, Any]]:
+    """The fields of an implementation, or of the one a preset uses. Raises UsageError."""
+    implementation = plugins.find(group, name)
+    preset = plugins.library.preset(group, name)
+    if implementation is None and preset is not None:
+        import yaml
+
+        from llmops_core.origins import Loader
+
+        node = yaml.load(preset.read_text(encoding="utf-8"), Loader=Loader) or {}  # noqa: S506 - the safe one
+        implementation = plugins.find(group, str(node.get("use")))
+    if implementation is None:
+        options = plugins.options(group, plugins.library)
+        remedy = did_you_mean(name, options) + f"See: llmops show options {group}"
+        raise UsageError(f"there is no {name} in {group}", remedy=remedy)
+    return [_row(field, cls) for cls in [resolve(implementation.config)] for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
+
+def _row(field: dataclasses.Field[Any], cls: Any) -> dict[str, Any]:
+    says = declared(field)
+    return {
+        "field": field.name,
+        "type": type_name(typing.get_type_hints(cls)[field.name], says),
+        "default": default_text(field),
+        "doc": " ".join(text for text in (says.doc, range_text(says)) if text),
+    }
+
+
+def type_name(hint: Any, says: Declared) -> str:
+    """A field's type in words a recipe's author knows."""
+    if says.group:
+        return f"choice of {says.group}" if hint is Part else f"choices of {says.group}"
+    text = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return text.replace("collections.abc.", "").replace("NoneType", "null").replace("None", "null")
+
+
+def default_text(field: dataclasses.Field[Any]) -> str:
+    """A field's default as YAML would show it, or "required"."""
+    if field.default is not dataclasses.MISSING:
+        value = plain(field.default)
+        return value["use"] if isinstance(field.default, Part) else "null" if value is None else str(value)
+    if field.default_factory is not dataclasses.MISSING:
+        return str(plain(field.default_factory()))
+    return "required"
+
+
+def range_text(says: Declared) -> str:
+    """A field's unit and range."""
+    bounds = [
+        ("at least", says.at_least),
+        ("at most", says.at_most),
+        ("above", says.above),
+        ("below", says.below),
+    ]
+    words = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
+    unit = [says.unit] if says.unit else []
+    said = ", ".join([*unit, *words, *([] if says.output else ["does not affect the output"])])
+    return f"[{said}]" if said else ""
+
+
+def installed(plugins: Plugins) -> list[dict[str, Any]]:
+    """Each implementation with who offers it and whether it can run here."""
+    rows = []
+    for (group, name), one in sorted(plugins.implementations.items()):
+        absent = missing(one)
+        state = (
+            f"needs {', '.join(absent)}: pip install '{one.extra or ' '.join(absent)}'" if absent else "ready"
+        )
+        rows.append(
+            {
+                "choice": f"{group}={name}",
+                "by": str(plugins.owners[(group, name)]),
+                "state": state,
+                "about": one.about,
+            }
+        )
+    return rows
