@@ -354,18 +354,18 @@ def releases_stop(store: Store, environment: str) -> None:
 @click.argument("release", default="latest", shell_complete=completion.releases)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="The port; 0 takes a free one.")
-@click.option(
-    "--api-key", metavar="NAME", help="The environment variable that holds the key clients must send."
-)
+@click.option("--api-key", metavar="NAME", help="The environment variable with the key clients must send.")
+@click.option("--use", default="openai_server", show_default=True, help="The deploy implementation.")
 @environment_option
 @store_option
-def serve(
-    release: str, host: str, port: int, api_key: str | None, environment: str, store: str | None
-) -> None:
+def serve(release: str, api_key: str | None, environment: str, store: str | None, **fields: Any) -> None:
     """Serve a release over an OpenAI-compatible API until interrupted."""
     from llmops_core.live import serve as serve_release
 
-    serve_release(_store(store), release, environment, _plugins(), host=host, port=port, api_key=api_key)
+    use = fields.pop("use")
+    if api_key:
+        fields["api_key"] = f"${{secret:{api_key}}}"
+    sys.exit(serve_release(_store(store), release, environment, _plugins(), use, fields))
 
 
 @cli.group()

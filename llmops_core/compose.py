@@ -200,7 +200,7 @@ def _plain(node: Any, path: str, origins: Origins, problems: list[Problem]) -> A
     keys = list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
     found: Any = {}
     for key in keys:
-        where = f"{path}.{key}" if path else str(key)
+        where = f"{path}.{key!s}" if path else str(key)
         try:
             found[key] = _member(node, key, where, origins, problems)
         except (OmegaConfBaseException, RecursionError, ValueError) as error:

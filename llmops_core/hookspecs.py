@@ -66,6 +66,9 @@ class Implementation:
     """What to pip install when one of `needs` is missing: "llmops[train]"."""
     undo: str = ""
     """"package.module:function": (artifact, run) -> None, releases a live resource."""
+    foreground: str = ""
+    """For deploy, "package.module:function": (config, run, *, release, live, ended) -> exit status. Serves
+    until interrupted; calls live(endpoint) once it answers and ended(reason) once it no longer does."""
     seeded: bool = True
     """False: its output does not depend on the seed, so neither does its key."""
 

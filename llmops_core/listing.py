@@ -126,7 +126,8 @@ def runs(found: Sequence[Manifest]) -> str:
 def run(found: Manifest) -> str:
     """A run with its steps, estimates beside actuals, and its error."""
     document = found.document
-    head = f"run {found.id} · {document.get('recipe')} · {found.status} · {wording.moment(str(document.get('started')))}"
+    started = wording.moment(str(document.get("started")))
+    head = f"run {found.id} · {document.get('recipe')} · {found.status} · {started}"
     if document.get("overrides"):
         head += f"\noverrides: {' '.join(document['overrides'])}"
     lines = [head, "", run_table(document)]

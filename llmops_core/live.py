@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,8 @@ from llmops_core.artifacts import Artifact, Endpoint
 from llmops_core.errors import LlmopsError, UsageError
 from llmops_core.journal import Action, Deployment, Journal
 from llmops_core.manifest import Manifest, machine, new_run, now
-from llmops_core.plugins import Plugins, resolve
-from llmops_core.releases import open_release, register
+from llmops_core.plugins import Plugins, missing, resolve
+from llmops_core.releases import NamedRelease, find, open_release, register
 from llmops_core.secrets import Secrets
 from llmops_core.store import Store
 from llmops_core.worker import StepRequest, Worker, as_json
@@ -117,6 +121,90 @@ def rollback(store: Store, environment: str, plugins: Plugins) -> Manifest:
 
 def _tell(plugins: Plugins, manifest: Manifest, event: events.Event) -> None:
     manifest.document.setdefault("warnings", []).extend(plugins.event(manifest, event))
+
+
+def serve(  # noqa: PLR0913  # what the command line says, by name
+    store: Store, release: str, environment: str, plugins: Plugins, use: str, fields: Mapping[str, Any]
+) -> int:
+    """Serve a release in the foreground until interrupted; gives the exit status.
+
+    `fields` are set in the config of the deploy implementation `use`. Raises LlmopsError.
+    """
+    worker = Worker(plugins, _say)
+    implementation = worker.find("deploy", use)
+    if not implementation.foreground:
+        raise UsageError(f"{use} cannot serve in the foreground", remedy="Deploy with a recipe instead.")
+    if absent := missing(implementation):
+        remedy = f"pip install '{implementation.extra}'"
+        raise UsageError(f"{use} needs {', '.join(absent)}, not installed here", remedy=remedy)
+    named = find(store, release)
+    request = _serve_request(store, named.digest, environment, use, fields)
+    opened, config = open_release(store, named.digest), worker.config(request)
+    lines = _Serving(Journal(store.root, _warn), named, environment)
+    folder = store.temporary("serve")
+    with lines.journal.lock(environment, "llmops serve"):
+        try:
+            stop(lines.journal, environment, worker, f"replaced by {named.name}")
+            run, function = worker.run_for(request, folder), resolve(implementation.foreground)
+            return int(function(config, run, release=opened, live=lines.live, ended=lines.ended))
+        finally:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _serve_request(
+    store: Store, digest: str, environment: str, use: str, fields: Mapping[str, Any]
+) -> StepRequest:
+    return StepRequest(
+        store=str(store.root.resolve()),
+        run="",
+        step="serve",
+        stage="deploy",
+        use=use,
+        config=dict(fields),
+        inputs={"release": digest},
+        key="serve",
+        seed=0,
+        environment=environment,
+    )
+
+
+@dataclass
+class _Serving:
+    """The journal's lines about one server in the foreground."""
+
+    journal: Journal
+    release: NamedRelease
+    environment: str
+    line: str = ""
+
+    def live(self, endpoint: Endpoint) -> None:
+        """It answers."""
+        deployment = Deployment(
+            environment=self.environment,
+            release=self.release.name,
+            digest=self.release.digest,
+            run="",
+            action="serve",
+            process=endpoint.process,
+            url=endpoint.url,
+        )
+        self.line = self.journal.went_live(deployment).id
+        _say(events.Log("serve", f"{self.release.name} answers at {endpoint.url}/v1 (Ctrl-C stops it)"))
+
+    def ended(self, reason: str) -> None:
+        """It no longer answers."""
+        self.journal.ended(self.line, reason)
+
+
+def _warn(text: str) -> None:
+    _say(events.Log("serve", text, "warning"))
+
+
+def _say(event: events.Event) -> None:
+    if isinstance(event, events.Log):
+        prefix = "warning: " if event.level == "warning" else ""
+        sys.stderr.write(f"{prefix}{event.text}\n")
+        sys.stderr.flush()
 
 
 def stop_environment(store: Store, environment: str, plugins: Plugins) -> Deployment | None:

@@ -79,7 +79,7 @@ class Worker:
     def work(self, request: StepRequest) -> Artifact:
         """Run a step and take its output into the store. Raises LlmopsError."""
         store = Store(Path(request.store))
-        step = Step(request.step, request.stage, self._implementation(request), self._config(request))
+        step = Step(request.step, request.stage, self._implementation(request), self.config(request))
         temporary = store.temporary(f"run{request.run}-{request.step}")
         try:
             run = self._run(request, store, temporary)
@@ -112,22 +112,24 @@ class Worker:
         )
 
     def _implementation(self, request: StepRequest) -> Implementation:
-        return self._find(request.stage, request.use)
+        return self.find(request.stage, request.use)
 
-    def _find(self, group: str, name: str) -> Implementation:
+    def find(self, group: str, name: str) -> Implementation:
+        """An implementation. Raises PluginError when no plugin offers it."""
         found = self.plugins.find(group, name)
         if found is None:
             raise PluginError(f"no installed plugin offers {group}={name}", remedy="See: llmops plugins")
         return found
 
     def _load(self, part: Part) -> Callable[..., Any]:
-        return resolve(self._find(part.group, part.use).target)
+        return resolve(self.find(part.group, part.use).target)
 
-    def _config(self, request: StepRequest) -> Any:
+    def config(self, request: StepRequest) -> Any:
+        """The typed config of a request. Raises StepError."""
         wrong: list[str] = []
 
         def config_class(path: str, group: str, use: str) -> type[Any]:
-            return resolve(self._find(group, use).config)  # type: ignore[return-value]
+            return resolve(self.find(group, use).config)  # type: ignore[return-value]
 
         reading = Reading(
             lambda path, what, remedy: wrong.append(f"{path}: {what}"), config_class, lambda path: Path()
