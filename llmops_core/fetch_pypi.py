@@ -77,7 +77,8 @@ def _watch(request: Request, process: subprocess.Popen[bytes], folders: tuple[Pa
         if time.monotonic() - started > 1:
             total = total or size_in(log.read_text(encoding="utf-8", errors="replace"))
             files = (path for folder in folders for path in folder.rglob("*.whl"))
-            request.tell(sum(path.stat().st_size for path in files if path.exists()), total)
+            if come := sum(path.stat().st_size for path in files if path.exists()):
+                request.tell(come, total)
 
 
 def size_in(log: str) -> int:

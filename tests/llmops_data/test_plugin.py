@@ -1,0 +1,71 @@
+"""What the plugin offers, and how light it is."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llmops_core.settings import declared
+from llmops_data.config import DialogueData, Near, Source, Split, Splits
+from llmops_data.estimate import estimate
+from llmops_data.plugin import llmops_implementations
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_everything_offered_is_there() -> None:
+    for one in llmops_implementations():
+        for path in filter(None, (one.config, one.target, one.estimate)):
+            module, _, name = path.partition(":")
+            assert callable(getattr(importlib.import_module(module), name)), path
+
+
+def test_every_field_is_documented() -> None:
+    for one in llmops_implementations():
+        module, _, name = one.config.partition(":")
+        cls = getattr(importlib.import_module(module), name)
+        assert all(declared(field).doc for field in cls.__dataclass_fields__.values())
+
+
+def test_listing_and_configuring_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, llmops_data.plugin, llmops_data.config, llmops_data.estimate\n"
+        "sys.exit(bool({'yaml', 'rensa', 'numpy', 'hydra', 'fsspec', 'torch'} & set(sys.modules)))"
+    )
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "PATH": ""}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+def test_a_config_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ValueError, match="no source"):
+        DialogueData()
+    with pytest.raises(ValueError, match=r"name sources\.source is taken"):
+        DialogueData(source="x.jsonl", sources={"source": Source(address="file:y")})
+    with pytest.raises(ValueError, match="exact revision"):
+        Source(address="hf://datasets/org/rows@main")
+    with pytest.raises(ValueError, match="train split's share"):
+        Splits(train=Split(0.0))
+
+
+def test_a_package_named_by_two_sources_is_downloaded_once() -> None:
+    source = Source(address="pypi://x@1.0", sha256="a" * 64, size=1000)
+    two = DialogueData(sources={"one": source, "two": source, "here": Source(address="file:rows.jsonl")})
+    assert [(found.what, found.value) for found in estimate(two, {})] == [("download", 1000.0)]
+    assert estimate(DialogueData(source="rows.jsonl"), {}) == ()
+
+
+@pytest.mark.parametrize("preset", ["dialogues", "local"])
+def test_the_presets_hold_only_known_fields_and_differences(preset: str) -> None:
+    values = yaml.safe_load((ROOT / "conf" / "data" / f"{preset}.yaml").read_text())
+    offered = {(one.group, one.name) for one in llmops_implementations()}
+    assert ("data", values.pop("use")) in offered
+    assert set(values) <= set(DialogueData.__dataclass_fields__)
+    for name, step in values["steps"].items():
+        assert ("data/step", step.get("use", name)) in offered
+        if step.get("use") == "near":
+            assert {key: step[key] for key in step if key != "use"} != {"threshold": Near().threshold}

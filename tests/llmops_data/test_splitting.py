@@ -1,0 +1,107 @@
+"""Splits: no group torn, nothing moved by more rows, caps by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmops_data.config import Exact, Near, Split, Splits
+from llmops_data.exact import exact
+from llmops_data.grouping import Groups
+from llmops_data.near import near
+from llmops_data.rows import Link, Message, Row
+from llmops_data.splitting import split_rows
+
+SPLITS = Splits(Split(0.5), Split(0.25), Split(0.25))
+TEXTS = st.lists(st.text(alphabet="abc ", min_size=1, max_size=14).filter(str.strip), min_size=1, max_size=30)
+
+
+def made(texts: Sequence[str], start: int = 0) -> list[Row]:
+    return [
+        Row(str(number), (Message("user", text), Message("assistant", text)))
+        for number, text in enumerate(texts, start)
+    ]
+
+
+def linked(rows: Sequence[Row], pairs: Sequence[tuple[int, int]]) -> list[Link]:
+    return [Link(rows[a % len(rows)], rows[b % len(rows)], 0.9, dropped=False) for a, b in pairs]
+
+
+def places(splits: dict[str, list[Row]]) -> dict[str, str]:
+    return {row.origin: name for name, rows in splits.items() for row in rows}
+
+
+@given(TEXTS, st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=30), st.integers(0, 9))
+def test_no_linked_rows_ever_go_to_different_splits(
+    texts: list[str], pairs: list[tuple[int, int]], seed: int
+) -> None:
+    rows = made(texts)
+    links = linked(rows, pairs)
+    where = places(split_rows(Splits(SPLITS.train, SPLITS.validation, SPLITS.test, seed), rows, links))
+    assert set(where) == {row.origin for row in rows}
+    assert all(where[link.first.origin] == where[link.second.origin] for link in links)
+
+
+@settings(deadline=None, max_examples=50)
+@given(TEXTS, st.sampled_from(["drop", "group"]))
+def test_what_the_steps_find_alike_stays_together(texts: list[str], action: str) -> None:
+    config = Near(threshold=0.5, shingle=2, action=action)  # type: ignore[arg-type]
+    first = exact(Exact(), None, rows=made(texts))  # type: ignore[arg-type]
+    second = near(config, None, rows=first.rows)  # type: ignore[arg-type]
+    links = [*first.links, *second.links]
+    where = places(split_rows(SPLITS, second.rows, links))
+    groups = Groups()
+    for link in links:
+        groups.join(link.first.origin, link.second.origin)
+    splits_of_group: dict[str, set[str]] = {}
+    for origin, split in where.items():
+        splits_of_group.setdefault(groups.find(origin), set()).add(split)
+    assert all(len(splits) == 1 for splits in splits_of_group.values())
+
+
+def test_a_dropped_row_still_ties_its_two_neighbours_together() -> None:
+    # over many seeds, or the two might have met by chance
+    rows = made(["one", "two", "three"])
+    links = [Link(rows[0], rows[1], 0.9, dropped=True), Link(rows[1], rows[2], 0.9, dropped=False)]
+    for seed in range(30):
+        where = places(
+            split_rows(Splits(SPLITS.train, SPLITS.validation, SPLITS.test, seed), [rows[0], rows[2]], links)
+        )
+        assert where["0"] == where["2"]
+
+
+@given(TEXTS, TEXTS)
+def test_rows_added_at_the_end_move_no_old_ones(texts: list[str], more: list[str]) -> None:
+    rows, added = made(texts), made(more, start=len(texts))
+    links = linked(rows, [(0, 1), (2, 3)])
+    before = places(split_rows(SPLITS, rows, links))
+    joining = [*links, Link(rows[0], added[0], 0.9, dropped=False)]
+    after = places(split_rows(SPLITS, [*rows, *added], joining))
+    assert {origin: after[origin] for origin in before} == before
+
+
+def test_shares_are_kept_among_many_rows_and_need_not_sum_to_one() -> None:
+    rows = made([f"text {number}" for number in range(4000)])
+    counts = {
+        name: len(found) for name, found in split_rows(Splits(Split(6), Split(2), Split(2)), rows, []).items()
+    }
+    assert abs(counts["train"] - 2400) < 120
+    assert abs(counts["test"] - 800) < 90
+    assert not split_rows(Splits(Split(1), Split(0), Split(0)), rows, [])["test"]
+
+
+def test_a_cap_chooses_by_seed_and_keeps_most_of_its_choice_among_more_rows() -> None:
+    rows = made([f"text {number}" for number in range(1100)])
+
+    def chosen(count: int, seed: int) -> list[int]:
+        splits = Splits(Split(1.0, max_rows=100), Split(0), Split(0), seed)
+        return [int(row.origin) for row in split_rows(splits, rows[:count], [])["train"]]
+
+    first = chosen(1000, 0)
+    assert len(first) == 100
+    assert first == sorted(first)
+    assert max(first) > 500
+    assert first != chosen(1000, 1)
+    assert len(set(first) & set(chosen(1100, 0))) > 75
