@@ -214,7 +214,8 @@ def _member(node: Any, key: Any, where: str, origins: Origins, problems: list[Pr
     if OmegaConf.is_missing(node, key):
         return "???"
     if OmegaConf.is_interpolation(node, key):
-        raw = repr(OmegaConf.to_container(node, resolve=False)[key])  # type: ignore[index,call-overload]
+        unresolved: Any = OmegaConf.to_container(node, resolve=False)
+        raw = repr(unresolved[key])
         named = ENVIRONMENT_VALUE.search(raw)
         if named and SECRET_WORDS.search(named[1]):
             what = f"{named[1]} looks like a secret and would be written down"
