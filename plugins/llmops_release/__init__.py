@@ -1,0 +1,1 @@
+"""Releases a model when its scores pass the recipe's gates."""
