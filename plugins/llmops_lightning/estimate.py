@@ -16,7 +16,7 @@ BYTES_A_TOKEN = 3.5
 """Of a row's JSON, for each token it becomes."""
 UNKNOWN_ROWS, UNKNOWN_TOKENS = 1000, 100
 LIBRARIES = 1.0e9
-ACTIVATIONS = 3e-3
+ACTIVATIONS = 1.1e-2
 """Bytes of activations for each token and weight, measured with adapters on a 135M-parameter model."""
 
 
