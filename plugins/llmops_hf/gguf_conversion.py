@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging as standard
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ def convert(file: Path, folder: Path, run: StepRun) -> None:
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    # save_pretrained refuses a model that came from GGUF; this writes the same layout, and tied weights once
-    save_torch_state_dict(model.state_dict(), str(folder))
+    # save_pretrained refuses a model that came from GGUF; this writes the same layout
+    save_torch_state_dict(_tied_once(model.state_dict()), str(folder))
     for shard in folder.glob("*.safetensors"):
         shard.chmod(0o644)
     config = model.config
@@ -62,6 +62,16 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _tied_once(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights, of those that share memory the first (the embedding, not the head).
+
+    Left to the library, it would note what it dropped beside its other note, in an order that changes
+    from one process to the next.
+    """
+    first = {tensor.data_ptr(): name for name, tensor in reversed(list(state.items()))}
+    return {name: tensor for name, tensor in state.items() if first[tensor.data_ptr()] == name}
 
 
 def _check_complete(model: Any, said: str, file: Path) -> None:
