@@ -144,6 +144,7 @@ def _about(server: Server) -> dict[str, object]:
         "owned_by": "llmops",
         "release": server.settings.release,
         "context": server.settings.context,
+        "chat": server.engine.loaded is not None and server.engine.loaded.chats,
     }
 
 

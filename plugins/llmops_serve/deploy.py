@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import openai
+
 from llmops_core.artifacts import Endpoint, Release
 from llmops_core.errors import StepError
 from llmops_core.step import StepRun
@@ -71,8 +73,9 @@ def serve(
 ) -> int:
     """Serve `release` in the foreground until interrupted; gives the exit status.
 
-    `live` is called once with the endpoint when it answers, `ended` once with the reason when it no longer
-    does. The server's own lines go where this process's do. config.keep and the probe are not used.
+    `live` is called once with the endpoint when it answers; after that `ended` is called once with the
+    reason, whatever happens, even within `live`. The server's own lines go where this process's do.
+    config.keep and the probe are not used.
     """
     with _sigterm_interrupts():
         started = _start(config, run, release, in_foreground=True)
@@ -80,17 +83,20 @@ def serve(
         told = False
         try:
             wait_until_ready(started, config.start_limit)
-            live(_endpoint(run, release, started, process=started.process.pid))
             told = True
+            live(_endpoint(run, release, started, process=started.process.pid))
             status = started.process.wait()
             reason = f"the server ended with exit status {status}"
             return 1 if status else 0
         except KeyboardInterrupt:
             return 0 if told else 130
         finally:
-            stopped = stop_child(started, config.stop_limit + STOP_GRACE)
-            if told:
-                ended(reason if stopped else "killed: it did not stop in time")
+            try:
+                if not stop_child(started, config.stop_limit + STOP_GRACE):
+                    reason = f"killed: it did not stop within {config.stop_limit:g} s"
+            finally:
+                if told:
+                    ended(reason)
 
 
 @contextmanager
@@ -116,11 +122,13 @@ def _start(config: OpenaiServerDeploy, run: StepRun, release: Release, *, in_for
     key = run.secret(config.api_key) if config.api_key is not None else None
     if key is not None and not key:
         raise StepError("the API key is empty", where="api_key", remedy="Set the secret it names.")
-    bound = bound_socket(config.host, config.port)
-    if key is None and not ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback:
-        run.warn(f"{config.host} is open to other machines, and no key is asked for: set api_key")
     run.scratch.mkdir(parents=True, exist_ok=True)
-    return start(settings, run.scratch / "server.json", bound, None if in_foreground else _log(run), key)
+    log = None if in_foreground else _log(run)
+    with bound_socket(config.host, config.port) as bound:
+        address = bound.getsockname()[0].partition("%")[0]
+        if key is None and not ipaddress.ip_address(address).is_loopback:
+            run.warn(f"{config.host} is open to other machines, and no key is asked for: set api_key")
+        return start(settings, run.scratch / "server.json", bound, log, key)
 
 
 def _check_gates(release: Release) -> None:
@@ -149,30 +157,42 @@ def _endpoint(run: StepRun, release: Release, started: Started, *, process: int)
 
 def _probe(config: OpenaiServerDeploy, run: StepRun, started: Started) -> dict[str, Any]:
     """One real request through the client that users have. Raises StepError when it is not answered."""
-    import openai
-
     key = run.secret(config.api_key) if config.api_key is not None else "none"
     begun = time.monotonic()
     with openai.OpenAI(
         base_url=f"{started.url}/v1", api_key=key, timeout=config.start_limit, max_retries=0
     ) as client:
         try:
-            model = client.models.list().data[0].id
-            limit = min(config.probe_max_tokens, config.max_new_tokens)
-            asked: Any = [{"role": "user", "content": config.probe}]
-            answer = client.chat.completions.create(model=model, messages=asked, max_tokens=limit)
+            answer = _ask(client, config)
         except openai.OpenAIError as error:
             raise StepError(
                 f"the server did not answer its probe: {error}\n{started.last_lines()}",
                 where=str(started.log),
             ) from error
     seconds = time.monotonic() - begun
-    said, usage = answer.choices[0].message.content or "", answer.usage
     run.metric("probe_seconds", seconds)
-    run.log(f"answered in {seconds:.1f} s: {said!r}")
-    if not said.strip():
+    run.log(f"answered in {seconds:.1f} s: {answer['answer']!r}")
+    if not answer["answer"].strip():
         run.warn(f"the answer to {config.probe!r} is empty")
-    return {"model": model, "answer": said, "usage": usage.model_dump(exclude_none=True) if usage else {}}
+    return answer
+
+
+def _ask(client: openai.OpenAI, config: OpenaiServerDeploy) -> dict[str, Any]:
+    """The probe's answer: a chat where the model has a chat template, else a completion."""
+    model = client.models.list().data[0]
+    limit = min(config.probe_max_tokens, config.max_new_tokens)
+    if (model.model_extra or {}).get("chat"):
+        asked: Any = [{"role": "user", "content": config.probe}]
+        chat = client.chat.completions.create(model=model.id, messages=asked, max_tokens=limit)
+        said, usage = chat.choices[0].message.content or "", chat.usage
+    else:
+        completion = client.completions.create(model=model.id, prompt=config.probe, max_tokens=limit)
+        said, usage = completion.choices[0].text, completion.usage
+    return {
+        "model": model.id,
+        "answer": said,
+        "usage": usage.model_dump(exclude_none=True) if usage else {},
+    }
 
 
 def _write_answer(folder: Path, config: OpenaiServerDeploy, answer: dict[str, Any]) -> None:

@@ -110,6 +110,8 @@ class Engine:
         """Stop after the token in work; false when that took longer than `wait` seconds."""
         self._closing.set()
         self._waiting.put(None)
+        if self._thread.ident is None:
+            return True
         self._thread.join(wait)
         return not self._thread.is_alive()
 

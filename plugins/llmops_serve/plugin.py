@@ -21,6 +21,7 @@ def llmops_implementations() -> Sequence[Implementation]:
             needs=("torch", "transformers", "peft", "starlette", "uvicorn", "prometheus_client", "openai"),
             extra="llmops[serve]",
             undo="llmops_serve.deploy:stop",
+            foreground="llmops_serve.deploy:serve",
             seeded=False,
         )
     ]

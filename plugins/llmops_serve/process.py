@@ -22,6 +22,7 @@ from llmops_core.processes import is_gone, process_mark
 from llmops_serve.server_settings import API_KEY_VARIABLE, ServerSettings
 
 MODULE = "llmops_serve.server"
+KEEP = b"keep"
 LOG_LINES = 8
 POLL_SECONDS = 0.1
 
@@ -71,7 +72,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
 def start(
     settings: ServerSettings, file: Path, bound: socket.socket, log: Path | None, key: str | None
 ) -> Started:
-    """Start a server on `bound`, which is closed here. Without `log` it writes where this process does."""
+    """Start a server on `bound`, which the caller closes. Without `log` it writes where this process does."""
     settings.write(file)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -98,7 +99,6 @@ def start(
             start_new_session=True,
         )
     finally:
-        bound.close()
         if output is not None:
             output.close()
     return Started(process, f"http://{shown}:{port}", log, begins)
@@ -149,7 +149,7 @@ def _is_ready(url: str) -> bool:
 def detach(started: Started) -> None:
     """Let the server live on after this process."""
     assert started.process.stdin is not None  # start() asked for a pipe
-    started.process.stdin.write(b"keep")
+    started.process.stdin.write(KEEP)
     started.process.stdin.close()
     # From here on it is nobody's child to wait for, and Popen need not warn that nobody did.
     started.process.returncode = 0

@@ -18,10 +18,9 @@ import uvicorn
 
 from llmops_serve.app import build_app
 from llmops_serve.engine import Engine
+from llmops_serve.process import KEEP
 from llmops_serve.server_settings import API_KEY_VARIABLE, ServerSettings
 from llmops_serve.weights import load
-
-KEEP = b"keep"
 
 
 def main() -> int:
@@ -59,16 +58,19 @@ def _serve(settings: ServerSettings, api_key: str | None, listening: socket.sock
     try:
         server.run(sockets=[listening])
     finally:
-        if not engine.close(wait=0):
+        if not engine.close(wait=1):
             # The model's thread is in the middle of something long; leaving Python around it may crash.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1 if failures else 0)
+    for failure in failures:
+        _tell(f"the model could not be loaded: {failure}")
     return 1 if failures else 0
 
 
 def _end_with_starter() -> None:
-    if sys.stdin.buffer.read(len(KEEP)) != KEEP:
+    # Not through sys.stdin, whose lock a thread must not hold while Python ends.
+    if os.read(sys.stdin.fileno(), len(KEEP)) != KEEP:
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -34,9 +34,14 @@ class Loaded:
     end_tokens: frozenset[int]
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def chats(self) -> bool:
+        """Whether it knows how a conversation is written."""
+        return bool(self.tokenizer.chat_template)
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """The tokens of a conversation up to where the assistant speaks. Raises ApiError."""
-        if not self.tokenizer.chat_template:
+        if not self.chats:
             raise ApiError(400, "this model has no chat template: use /v1/completions")
         try:
             with self._guard:
