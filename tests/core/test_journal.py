@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmops_core.errors import LockedError, StoreError, UsageError
@@ -88,12 +88,13 @@ events = st.lists(
         st.sampled_from(["live", "end"]),
         st.sampled_from(["dev", "prod"]),
         st.sampled_from("abc"),
-        st.integers(0, 30),
+        st.integers(0, 6),
     ),
     max_size=12,
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(events)
 def test_live_at_agrees_with_playing_the_events_minute_by_minute(
     tmp_path_factory: pytest.TempPathFactory, told

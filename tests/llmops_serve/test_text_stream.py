@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -16,6 +16,7 @@ def pieces_of(tokenizer: PreTrainedTokenizerFast, tokens: list[int]) -> list[str
     return [*(text.push(token) for token in tokens), text.finish()]
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=40))
 def test_pieces_of_any_text_join_to_it_and_hold_whole_characters(
     tokenizer: PreTrainedTokenizerFast, text: str
@@ -25,6 +26,7 @@ def test_pieces_of_any_text_join_to_it_and_hold_whole_characters(
     assert sum(piece.count("\ufffd") for piece in pieces) == text.count("\ufffd")
 
 
+@settings(deadline=None)
 @given(tokens=st.lists(st.integers(2, 280), max_size=30))
 def test_pieces_of_tokens_that_are_no_text_join_to_what_they_decode_to(
     tokenizer: PreTrainedTokenizerFast, tokens: list[int]
@@ -56,6 +58,7 @@ def before_stop(text: str, stops: list[str]) -> str:
     return text
 
 
+@settings(deadline=None)
 @given(letters, stop_lists, st.lists(st.integers(0, 14), max_size=4))
 def test_text_ends_at_the_same_stop_however_it_is_cut(text: str, stops: list[str], cuts: list[int]) -> None:
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
