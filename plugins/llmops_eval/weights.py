@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from llmops_core.artifacts import Model
 from llmops_core.errors import StepError
@@ -58,7 +62,8 @@ def load(model: Model, precision: str, held: Held | None = None) -> Held:
 
 def _whole(model: Model, precision: str) -> Any:
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    module: Any = AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
+    with _quiet():
+        module: Any = AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
     return module.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
@@ -72,7 +77,8 @@ def _with_adapter(module: Any, adapter: Model) -> Any:
             f"{adapter.name} is an adapter over one that changes embeddings tied to the output layer",
             remedy="Train without adapters on the embeddings and the output layer.",
         )
-    wrapped: Any = PeftModel.from_pretrained(module, str(adapter.folder)).eval()
+    with _quiet():
+        wrapped: Any = PeftModel.from_pretrained(module, str(adapter.folder)).eval()
     if wrapped.active_peft_config.is_prompt_learning:
         raise StepError(
             f"{adapter.name} is tuned by prompt learning, which this evaluation cannot run",
@@ -84,3 +90,20 @@ def _with_adapter(module: Any, adapter: Model) -> Any:
         return wrapped.get_base_model()
     # added into the weights it costs nothing a token
     return wrapped.merge_and_unload(safe_merge=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, libraries draw no bars of their own and do not warn of what only their authors can change."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            # peft reads an attribute that transformers renamed
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            # told of tied layers, which are never merged here
+            warnings.filterwarnings("ignore", "Model.*tie_word_embeddings", UserWarning)
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
