@@ -197,11 +197,11 @@ class Journal:
 
     def _read(self) -> list[Record]:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
+            lines = self.path.open("rb")
         except FileNotFoundError:
             return []
-        with open(descriptor, "rb") as lines:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        with lines:
+            fcntl.flock(lines, fcntl.LOCK_SH)
             content = lines.read()
         return self._events(content)
 
