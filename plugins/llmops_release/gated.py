@@ -44,7 +44,7 @@ def gated(config: GatedRelease, run: StepRun, *, candidate: Model, scores: Score
 def _refused(step: str, missed: Sequence[Verdict], count: int) -> GateRefused:
     lines = "".join(f"\n  {verdict.missed}" for verdict in missed)
     return GateRefused(
-        f"{len(missed)} of {count} gates missed, nothing is released{lines}\n",
+        f"{len(missed)} of {count} gates missed, nothing is released{lines}",
         where=step,
         remedy=f"Improve the model, or change {step}.gates if they ask too much.",
     )
