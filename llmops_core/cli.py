@@ -140,22 +140,27 @@ def plan(
 @overrides_argument
 @json_option
 def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Find every problem of a recipe, without running anything."""
+    """Find every problem of a recipe, without running anything; needs no heavy library."""
     import dataclasses
 
+    from llmops_core.doctor import install_command, lacking
     from llmops_core.errors import RecipeError
 
     try:
-        checked = _checked(recipe, overrides, None, _plugins())
+        plugins = _plugins()
+        checked = _checked(recipe, overrides, None, plugins, modules=False)
     except RecipeError as error:
         if not as_json:
             raise
         _print_json({"problems": [dataclasses.asdict(problem) for problem in error.problems]})
         sys.exit(error.exit_status)
+    absent = lacking(checked, plugins)
     if as_json:
-        _print_json({"problems": []})
-    else:
-        click.echo(f"{checked.name} is right: {', '.join(step.name for step in checked.steps)}")
+        _print_json({"problems": [], "missing": absent})
+        return
+    click.echo(f"{checked.name} is right: {', '.join(step.name for step in checked.steps)}")
+    if absent:
+        click.echo(f"to run it here: {install_command(absent)}")
 
 
 @cli.group()

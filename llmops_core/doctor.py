@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmops_core import wording
 from llmops_core.check import check, chosen
+from llmops_core.config import Recipe
 from llmops_core.errors import LlmopsError
 from llmops_core.listing import columns
 from llmops_core.manifest import machine
@@ -45,10 +47,8 @@ class Diagnosis:
 
 def diagnose(plugins: Plugins) -> Diagnosis:
     """Look at the machine, the plugins and every recipe that has a name."""
-    extras: set[str] = set()
-    recipes: dict[str, str] = {}
-    for name in plugins.library.recipe_names():
-        recipes[name] = _state(name, plugins, extras)
+    absent: dict[str, str] = {}
+    recipes = {name: _state(name, plugins, absent) for name in plugins.library.recipe_names()}
     about = machine()
     facts = {
         "python": about["python"],
@@ -57,27 +57,33 @@ def diagnose(plugins: Plugins) -> Diagnosis:
         "network": "forbidden by LLMOPS_OFFLINE" if offline() else "allowed",
         "plugins": ", ".join(dict.fromkeys(str(point) for point, _ in plugins.loaded if point.version)),
     }
-    fix = f"pip install {' '.join(repr(extra) for extra in sorted(_merged(extras)))}" if extras else ""
     loaded = [str(point) for point, _ in plugins.loaded]
-    return Diagnosis(facts, loaded, [str(problem) for problem in plugins.problems], recipes, fix)
+    return Diagnosis(facts, loaded, [str(problem) for problem in plugins.problems], recipes, install_command(absent))
 
 
-def _state(name: str, plugins: Plugins, extras: set[str]) -> str:
-    try:
-        recipe = check(name, (), plugins, modules=False)
-    except LlmopsError as error:
-        return str(error).splitlines()[0]
-    absent: list[str] = []
+def lacking(recipe: Recipe, plugins: Plugins) -> dict[str, str]:
+    """Each module that a recipe's steps need and that is not installed, with what brings it."""
+    found: dict[str, str] = {}
     for step in recipe.steps:
         for _, implementation in chosen(step, plugins):
-            if lacking := missing(implementation):
-                absent += lacking
-                extras.add(implementation.extra or " ".join(lacking))
-    return f"needs {', '.join(dict.fromkeys(absent))}" if absent else "ready"
+            for module in missing(implementation):
+                found.setdefault(module, implementation.extra or module)
+    return found
 
 
-def _merged(extras: set[str]) -> set[str]:
-    """ "llmops[data]" and "llmops[train]" become "llmops[data,train]"."""
+def install_command(absent: Mapping[str, str]) -> str:
+    """The one command that brings every missing module; "" when none is missing."""
+    extras = set(absent.values())
     ours = sorted(extra[len("llmops[") : -1] for extra in extras if extra.startswith("llmops["))
-    others = {extra for extra in extras if not extra.startswith("llmops[")}
-    return others | ({f"llmops[{','.join(ours)}]"} if ours else set())
+    others = sorted(extra for extra in extras if not extra.startswith("llmops["))
+    wanted = [*others, *([f"llmops[{','.join(ours)}]"] if ours else [])]
+    return f"pip install {' '.join(repr(one) for one in wanted)}" if wanted else ""
+
+
+def _state(name: str, plugins: Plugins, absent: dict[str, str]) -> str:
+    try:
+        found = lacking(check(name, (), plugins, modules=False), plugins)
+    except LlmopsError as error:
+        return str(error).splitlines()[0]
+    absent |= found
+    return f"needs {', '.join(found)}" if found else "ready"
