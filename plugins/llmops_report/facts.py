@@ -123,8 +123,8 @@ def _gate(score: str, asked: Mapping[str, Any], measured: Mapping[str, Any]) -> 
     if reading.text(asked, "on") == "interval":
         ends = (low, high) if low is not None and high is not None else None
         value = value if ends else None
-    bounds = (reading.number(asked, bound) for bound in ("at_most", "at_least"))
-    return Gate(str(score), value, *bounds, interval=ends)
+    at_most, at_least = (reading.number(asked, bound) for bound in ("at_most", "at_least"))
+    return Gate(str(score), value, at_most, at_least, ends)
 
 
 def _scores_for(facts: Facts, step: Mapping[str, Any]) -> Scores | None:

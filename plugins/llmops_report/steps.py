@@ -76,10 +76,10 @@ def _did(step: Mapping[str, Any]) -> Content:
 
 def _result(step: Mapping[str, Any]) -> Content:
     given = len(reading.texts(step, "warnings"))
-    error = reading.text(reading.mapping(step, "error"), "what")
+    result = reading.text(step, "result") or reading.text(reading.mapping(step, "error"), "what")
     warned = element("a", wording.counted(given, "warning"), href="#told", class_="warned small")
     return [
-        element("div", reading.text(step, "result") or error, class_="result"),
+        element("div", result, class_="result") if result else None,
         element("div", warned) if given else None,
     ]
 

@@ -68,7 +68,7 @@ def _drawn(
         ]
         each = math.ceil(len(loss) / MOST_POINTS)
         raw = "training loss, each step" if each == 1 else f"training loss, means of {each} steps"
-        keys += [("raw", raw), ("smooth", "smoothed")]
+        keys += [("raw", raw), ("smooth", "smoothed, every step counting the same")]
     if validation:
         drawn.append(charts.Curve("validation loss", thinned(validation), "validation", dots=True))
         keys.append(("validation", "validation loss"))
