@@ -52,19 +52,18 @@ def plan(found: Plan, store: Path) -> str:
 
 
 def needs(estimates: Sequence[Estimate]) -> str:
-    """ "~85 s, 2.1 GB memory (from 3 earlier runs)"."""
+    """ "~85 s, 2.1 GB memory"."""
     words = []
     for one in estimates:
         if one.what == "time":
             words.append(f"~{wording.duration(one.value)}")
         elif one.value:
             words.append(f"{wording.size(one.value)} {one.what}")
-    bases = list(dict.fromkeys(one.basis for one in estimates if one.value))
-    return f"{', '.join(words)} ({'; '.join(bases)})" if words else ""
+    return ", ".join(words)
 
 
 def total(found: Plan) -> str:
-    """What the steps that run are expected to need together, or an empty text."""
+    """What the steps that run are expected to need together, and on what each number rests."""
     running = [one for one in found.steps if one.action != "reuse"]
     time = sum(one.value for step in running for one in step.estimates if one.what == "time")
     download = sum(one.value for step in running for one in step.estimates if one.what == "download")
@@ -72,10 +71,16 @@ def total(found: Plan) -> str:
     words = [
         f"~{wording.duration(time)}" if time else "",
         f"{wording.size(download)} to download" if download else "",
+        f"{wording.size(memory)} of memory at most" if memory else "",
     ]
-    words.append(f"{wording.size(memory)} of memory at most" if memory else "")
     said = ", ".join(word for word in words if word)
-    return f"\nexpected: {said}" if said else ""
+    bases = [
+        (one.step.name, estimate.what, estimate.basis)
+        for one in running
+        for estimate in one.estimates
+        if estimate.value
+    ]
+    return f"\nexpected: {said}\n{columns(bases)}" if said else ""
 
 
 def plan_document(found: Plan) -> dict[str, Any]:
