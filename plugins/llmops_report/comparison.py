@@ -74,7 +74,7 @@ def _panel(score: str, scores: Scores, gate: Gate | None) -> Markup:
             element("span", f"{better} is better", class_="muted small") if better else None,
             class_="panel-head",
         ),
-        element("p", _gate_chip(gate), _change(rows, better), class_="panel-told"),
+        element("p", _gate_chip(gate), _change(score, scores, rows, better), class_="panel-told"),
         plot or element("p", "No value was recorded.", class_="muted"),
         class_="panel",
     )
@@ -108,18 +108,34 @@ def _gate_chip(gate: Gate | None) -> Content:
     )
 
 
-def _change(rows: Sequence[charts.Interval], better: str) -> Content:
+def _change(score: str, scores: Scores, rows: Sequence[charts.Interval], better: str) -> Content:
     if len(rows) < 2:
         return None
     before, after = rows
-    changed = wording.change(before.value, after.value)
     if before.value == after.value:
         return element("span", "unchanged", class_="muted")
-    if before.low <= after.high and after.low <= before.high:
-        return element("span", f"{changed}, intervals overlap".lstrip(", "), class_="muted")
+    changed = wording.change(before.value, after.value)
+    clear, doubt = _is_clear(score, scores, before, after)
+    if not clear:
+        return element("span", f"{changed}, {doubt}".lstrip(", "), class_="muted")
     improved = (after.value < before.value) == (better == "lower")
     word = ("better" if improved else "worse") if better in ("lower", "higher") else "changed"
     return element("span", f"{changed} {word}".strip(), class_=f"change {word}")
+
+
+def _is_clear(
+    score: str, scores: Scores, before: charts.Interval, after: charts.Interval
+) -> tuple[bool, str]:
+    """Whether two values differ by more than chance; and what to say where they do not.
+
+    Both models answered the same rows, so an interval of their difference or ratio tells more than
+    the two intervals beside each other.
+    """
+    for ending, same in NO_DIFFERENCE.items():
+        paired = _interval("", reading.mapping(scores.values, score + ending))
+        if paired and paired.low < paired.high:
+            return not paired.low <= same <= paired.high, "may be chance"
+    return before.low > after.high or after.low > before.high, "intervals overlap"
 
 
 def _samples(scores: Scores) -> Content:

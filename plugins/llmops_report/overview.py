@@ -82,7 +82,11 @@ def _score_tiles(facts: Facts) -> Iterator[Markup]:
     for _, scores in of_kind(facts, Scores):
         both = [name for name in scores.values if name in scores.baseline]
         first = [name for name in both if any(gate.startswith(name) for gate in gated)]
-        chosen = (first + [name for name in both if name not in first])[:SCORE_TILES]
+        # Scores that fall often say the same twice (perplexity and its logarithm).
+        rising = [
+            name for name in both if reading.text(reading.mapping(scores.values, name), "better") == "higher"
+        ]
+        chosen = list(dict.fromkeys([*first, *rising, *both]))[:SCORE_TILES]
         for name in chosen:
             before = reading.number(reading.mapping(scores.baseline, name), "value")
             after = reading.number(reading.mapping(scores.values, name), "value")

@@ -329,5 +329,16 @@ def test_scores_without_a_baseline_or_intervals_are_drawn(released: Facts, tmp_p
 
 def test_a_change_within_the_intervals_is_not_called_better(released: Facts) -> None:
     shown = read(released).text
-    assert "−44\N{NO-BREAK SPACE}% better".replace("\N{NO-BREAK SPACE}", " ") in shown
+    assert "−44 % better" in shown
     assert "+23 %, intervals overlap" in shown
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(0.4, 3.9, " better"), (-1.0, 5.0, ", may be chance")])
+def test_a_comparison_of_both_models_decides_over_overlapping_intervals(
+    released: Facts, low: float, high: float, told: str
+) -> None:
+    scores = released.artifacts["evaluate"]
+    assert isinstance(scores, Scores)
+    gain = {"value": 2.1, "low": low, "high": high, "better": "higher"}
+    compared = dataclasses.replace(scores, values={**scores.values, "bleu_gain": gain})
+    assert f"+23 %{told}" in read(Facts(released.document, {"evaluate": compared})).text
