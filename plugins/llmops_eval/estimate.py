@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 START = 4.0
 """Seconds to import the libraries and load small weights."""
-A_BILLION_PARAMETERS = 2.2
+A_BILLION_PARAMETERS = 0.026
 """Seconds of one core for a token and a billion parameters, reading and writing mixed."""
 PROMPT, ANSWER = 30, 20
 """Tokens of a short question of its own, and of its reference answer."""
