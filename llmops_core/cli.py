@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmops_core.config import Recipe
     from llmops_core.manifest import Manifest
     from llmops_core.plugins import Plugins
+    from llmops_core.secrets import Secrets
     from llmops_core.store import Store
 
 INTERRUPTED = 130
@@ -90,22 +91,19 @@ def run(recipe: str | None, overrides: tuple[str, ...], from_run: str | None, **
     """Run a recipe; go on where an earlier run of it stopped."""
     from llmops_core.runner import Runner, RunOptions
 
-    with _standard_output_kept(options["as_json"]):
-        plugins = _plugins(console=not options["as_json"])
-        checked = _checked(recipe, overrides, from_run, plugins, store=options["store"])
-        runner = Runner(
-            checked,
-            plugins,
-            _store_of(checked),
-            RunOptions(options["name"], options["tags"], options["parent"]),
-        )
-        manifest = runner.run()
-    if options["as_json"]:
-        _print_json(manifest.secrets.redact(manifest.document))
-    else:
-        from llmops_core.console import summary
-
-        click.echo(summary(manifest))
+    as_json = options["as_json"]
+    plugins = _plugins(console=not as_json)
+    checked = _checked(recipe, overrides, from_run, plugins, store=options["store"])
+    said = RunOptions(options["name"], options["tags"], options["parent"])
+    runner = Runner(checked, plugins, _store_of(checked), said, _secrets())
+    try:
+        with _standard_output_kept(as_json):
+            runner.run()
+    finally:
+        # whatever ended it: what was done, and where it lies
+        manifest = getattr(runner, "manifest", None)
+        if manifest is not None:
+            _print_run(manifest, as_json)
 
 
 @cli.command()
@@ -220,15 +218,21 @@ def show_schema() -> None:
 
 @cli.group(invoke_without_command=True)
 @store_option
+@json_option
 @click.pass_context
-def runs(ctx: click.Context, store: str | None) -> None:
+def runs(ctx: click.Context, store: str | None, as_json: bool) -> None:
     """What did run: list the runs, show or compare them, remove one."""
     ctx.obj = _store(store)
+    ctx.obj.check_format()
     if ctx.invoked_subcommand is None:
         from llmops_core import listing
         from llmops_core.manifest import all_runs
 
-        click.echo(listing.runs(all_runs(ctx.obj)))
+        found = all_runs(ctx.obj)
+        if as_json:
+            _print_json([{**run.document, "status": run.status} for run in found])
+        else:
+            click.echo(listing.runs(found))
 
 
 @runs.command("show")
@@ -241,7 +245,7 @@ def runs_show(store: Store, run: str, as_json: bool) -> None:
 
     found = _run_record(store, run)
     if as_json:
-        _print_json(found.document)
+        _print_json({**found.document, "status": found.status})
     else:
         click.echo(listing.run(found))
 
@@ -260,15 +264,14 @@ def runs_diff(store: Store, old: str, new: str, as_json: bool) -> None:
 
 @runs.command("rm")
 @click.argument("run", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also one that seems to be running, on a machine that is gone.")
 @click.pass_obj
-def runs_rm(store: Store, run: tuple[str, ...]) -> None:
+def runs_rm(store: Store, run: tuple[str, ...], force: bool) -> None:
     """Remove the record of runs; `llmops store gc` then frees what only they held."""
     from llmops_core.manifest import remove_run
 
     for one in run:
-        found = _run_record(store, one)
-        remove_run(found)
-        click.echo(f"removed the record of run {found.id}")
+        click.echo(f"removed the record of run {remove_run(store, one, force=force)}")
 
 
 @cli.command("plugins")
@@ -287,14 +290,16 @@ def plugins_command(as_json: bool) -> None:
 
 @cli.group(invoke_without_command=True)
 @store_option
+@json_option
 @click.pass_context
-def releases(ctx: click.Context, store: str | None) -> None:
+def releases(ctx: click.Context, store: str | None, as_json: bool) -> None:
     """What was released, what is live, what was live when; put the previous one back."""
     ctx.obj = _store(store)
+    ctx.obj.check_format()
     if ctx.invoked_subcommand is None:
         from llmops_core.deployments import released
 
-        _print_rows(released(ctx.obj), False)
+        _print_rows(released(ctx.obj), as_json, empty="no releases yet")
 
 
 @releases.command("show")
@@ -337,9 +342,9 @@ def releases_at(store: Store, time: str, environment: str | None, as_json: bool)
 def releases_rollback(store: Store, environment: str) -> None:
     """Put back what was live before, with the settings it was deployed with."""
     from llmops_core import listing
-    from llmops_core.live import rollback
+    from llmops_core.rollback import rollback
 
-    click.echo(listing.run(rollback(store, environment, _plugins(console=True))))
+    click.echo(listing.run(rollback(store, environment, _plugins(console=True), _secrets())))
 
 
 @releases.command("stop")
@@ -382,17 +387,22 @@ def store(ctx: click.Context, store: str | None) -> None:
 
 
 @store.command("verify")
+@json_option
 @click.pass_obj
-def store_verify(store: Store) -> None:
+def store_verify(store: Store, as_json: bool) -> None:
     """Hash every file of every artifact anew."""
+    from llmops_core import wording
+
     store.check_format()
-    count, damaged = 0, 0
-    for digest, wrong in store.verify():
-        count += 1
-        damaged += bool(wrong)
-        for text in wrong:
-            click.echo(f"  {digest[:12]}  {text}")
-    click.echo(f"{count} artifacts, {damaged} damaged")
+    found = dict(store.verify())
+    damaged = {digest: wrong for digest, wrong in found.items() if wrong}
+    if as_json:
+        _print_json({"artifacts": len(found), "damaged": damaged})
+    else:
+        for digest, wrong in damaged.items():
+            for text in wrong:
+                click.echo(f"  {digest[:12]}  {text}")
+        click.echo(f"{wording.counted(len(found), 'artifact')}, {len(damaged)} damaged")
     if damaged:
         click.echo("A damaged artifact is made again when a recipe needs it.", err=True)
         sys.exit(1)
@@ -401,14 +411,19 @@ def store_verify(store: Store) -> None:
 @store.command("gc")
 @click.option("--dry-run", is_flag=True, help="Only list what would go.")
 @click.option("--all", "everything", is_flag=True, help="Also what the latest run of each recipe used.")
+@json_option
 @click.pass_obj
-def store_gc(store: Store, dry_run: bool, everything: bool) -> None:
+def store_gc(store: Store, dry_run: bool, everything: bool, as_json: bool) -> None:
     """Remove what no running run, release, deployment, tag or latest run holds."""
     from llmops_core import wording
     from llmops_core.gc import collect
 
     store.check_format()
     found = collect(store, keep_latest=not everything, dry_run=dry_run)
+    if as_json:
+        rows = [{"what": one.what, "size": one.size, "path": str(one.path)} for one in found]
+        _print_json({"removed": not dry_run, "garbage": rows})
+        return
     for garbage in found:
         click.echo(f"  {garbage.what:<10}  {wording.size(garbage.size):>8}  {garbage.path.name}")
     verb = "would free" if dry_run else "freed"
@@ -431,24 +446,34 @@ def doctor(as_json: bool) -> None:
 
 def main() -> None:
     """The command `llmops`: every error of ours ends in a few lines and its exit status."""
+    from llmops_core.secrets import Secrets, redacted_streams
+
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     _stop_like_interrupt()
+    secrets = Secrets()
+    with redacted_streams(secrets):
+        sys.exit(_status(arguments, debug, secrets))
+
+
+def _status(arguments: list[str], debug: bool, secrets: Secrets) -> int:
+    """Run a command; gives the exit status it ends with."""
     try:
-        cli.main(arguments, prog_name="llmops", standalone_mode=False)
+        status = cli.main(arguments, prog_name="llmops", standalone_mode=False, obj=secrets)
+        return status if isinstance(status, int) else 0
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("\ninterrupted; the same command goes on from here", err=True)
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
     except Exception as error:
-        sys.exit(_failed(error, debug))
+        return _failed(error, debug)
 
 
 def _failed(error: Exception, debug: bool) -> int:
@@ -466,6 +491,10 @@ def _failed(error: Exception, debug: bool) -> int:
     if isinstance(error, LlmopsError):
         click.echo(f"{click.style('error', fg='red')}: {error}", err=True)
         return error.exit_status
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"{click.style('error', fg='red')}: {place}{error.strerror}", err=True)
+        return 1
     lines = str(error).strip().splitlines() or [""]
     what = f"{type(error).__name__}: {lines[0]}"
     click.echo(f"{click.style('error', fg='red')}: this is a defect of llmops: {what}", err=True)
@@ -474,13 +503,15 @@ def _failed(error: Exception, debug: bool) -> int:
 
 
 def _stop_like_interrupt() -> None:
-    """A polite kill (SIGTERM) ends a run the way Ctrl-C does: recorded, and ready to go on."""
+    """A polite kill, or a closed terminal, ends a run the way Ctrl-C does: recorded, and ready to go on."""
     import signal
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, stop)
 
 
 def _plugins(console: bool = False) -> Plugins:
@@ -527,6 +558,25 @@ def _store(folder: str | None) -> Store:
     return Store(Path(folder or os.environ.get("LLMOPS_STORE") or ".llmops").expanduser())
 
 
+def _secrets() -> Secrets:
+    """What the streams of this command keep silent about."""
+    from llmops_core.secrets import Secrets
+
+    found = click.get_current_context().find_root().obj
+    secrets = found if isinstance(found, Secrets) else Secrets()
+    secrets.expect_usual()
+    return secrets
+
+
+def _print_run(manifest: Manifest, as_json: bool) -> None:
+    if as_json:
+        _print_json(manifest.shown())
+    else:
+        from llmops_core.console import summary
+
+        click.echo(summary(manifest))
+
+
 def _run_record(store: Store, run: str) -> Manifest:
     from llmops_core.manifest import read_run
 
@@ -536,7 +586,20 @@ def _run_record(store: Store, run: str) -> Manifest:
 def _print_json(document: Any) -> None:
     import json
 
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=False)
+    # half a surrogate pair cannot be written, and has an escape in JSON
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for a number that is none: null stands for it."""
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return None
+    if isinstance(value, dict):
+        return {name: _finite(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(member) for member in value]
+    return value
 
 
 def _print_rows(rows: Sequence[dict[str, Any]], as_json: bool, empty: str = "nothing yet") -> None:

@@ -19,7 +19,8 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        fresh.write_text(text, encoding="utf-8")
+        # a text may hold half a surrogate pair: in JSON its escape stands for it
+        fresh.write_text(text, encoding="utf-8", errors="backslashreplace")
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -35,13 +36,13 @@ def create_json(path: Path, document: Any) -> bool:
     """Make a JSON file unless it is there already; gives whether this call made it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    fresh.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     try:
+        write_json(fresh, document)
         os.link(fresh, path)
     except FileExistsError:
         return False
     finally:
-        fresh.unlink()
+        fresh.unlink(missing_ok=True)
     return True
 
 
@@ -70,3 +71,32 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[b
         yield True
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[bool]:
+    """Make a folder and hold it alone; gives False when another process holds it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # removed by who held it before
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if _is(folder, descriptor):
+                yield True
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

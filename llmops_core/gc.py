@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from llmops_core.errors import StoreError
-from llmops_core.files import read_json
+from llmops_core.files import locked_folder, read_json
 from llmops_core.journal import Journal
 from llmops_core.manifest import Manifest, all_runs
 from llmops_core.processes import is_gone
@@ -29,33 +31,49 @@ class Garbage:
 def collect(store: Store, *, keep_latest: bool = True, dry_run: bool = False) -> list[Garbage]:
     """Remove (or with `dry_run` only list) everything that nothing holds.
 
-    `keep_latest` also keeps what the latest run of each recipe used, so that running it again reuses it.
+    `keep_latest` also keeps what the latest finished run of each recipe used, and the unfinished ones
+    after it, so that running it again goes on from there.
     """
+    aside = store.root / "tmp" / f"gc.{uuid.uuid4().hex[:12]}"
     with store.lock(shared=False):
-        held = holding(store, keep_latest=keep_latest)
-        found = [*_artifacts(store, held), *_keys(store, held), *_temporary(store), *_scratch(store)]
+        kept = kept_runs(store, keep_latest=keep_latest)
+        held = holding(store, kept)
+        found = [*_artifacts(store, held), *_keys(store, held), *_temporary(store), *_holds(store, kept)]
+        found += _scratch(store, kept)
         for garbage in () if dry_run else found:
-            _remove(garbage.path)
-    return found
+            _put_aside(garbage.path, aside)
+    # outside the lock: no run has to wait while gigabytes are removed
+    shutil.rmtree(aside, ignore_errors=True)
+    return [garbage for garbage in found if garbage.what != "hold"]
 
 
-def holding(store: Store, *, keep_latest: bool = True) -> set[str]:
-    """The digest of every artifact that something holds."""
-    roots = {release.digest for release in all_releases(store)}
-    for deployment in Journal(store.root, lambda text: None).history():
-        roots |= {deployment.digest, str(deployment.how.get("endpoint", ""))}
-    seen: set[str] = set()
+def kept_runs(store: Store, *, keep_latest: bool) -> list[Manifest]:
+    """The runs whose artifacts stay. Raises StoreError when a record cannot be read."""
+    kept, finished = [], set()
     for run in all_runs(store):
         if run.status == "damaged":
             raise StoreError(
-                f"the record of run {run.id} is damaged, so what it holds is not known",
-                remedy=f"Remove it: llmops runs rm {run.id}",
+                f"what run {run.id} holds is not known: {run.document['error']['what']}",
+                remedy=f"Upgrade llmops, or remove its record: llmops runs rm {run.id}",
             )
-        recipe = str(run.document.get("recipe"))
-        latest = keep_latest and recipe not in seen
-        seen.add(recipe)
+        recipe = str(run.document.get("recipe_path") or run.document.get("recipe"))
+        latest = keep_latest and recipe not in finished
+        if run.status == "done":
+            finished.add(recipe)
         if run.status == "running" or run.document.get("tags") or latest:
-            roots |= set(digests(run))
+            kept.append(run)
+    return kept
+
+
+def holding(store: Store, kept: Iterable[Manifest]) -> set[str]:
+    """The digest of every artifact that a release, a deployment or one of these runs holds."""
+    roots = {release.digest for release in all_releases(store)}
+    for deployment in Journal(store.root, lambda text: None).history():
+        roots |= {deployment.digest, str(deployment.how.get("endpoint", ""))}
+    for run in kept:
+        roots |= set(digests(run))
+        if run.status == "running":
+            roots |= {place.name for place in _members(store.holds_of(run.id))}
     return {digest for root in roots if root for digest in store.holds(root)}
 
 
@@ -76,11 +94,11 @@ def _artifacts(store: Store, held: set[str]) -> Iterator[Garbage]:
 def _keys(store: Store, held: set[str]) -> Iterator[Garbage]:
     for path in (store.root / "keys").rglob("*.json"):
         try:
-            held_by = read_json(path).get("digest") in held
-        except (StoreError, FileNotFoundError):
+            held_by = read_json(path)["digest"] in held
+        except (StoreError, FileNotFoundError, KeyError, TypeError):
             held_by = False
         if not held_by:
-            yield Garbage(path, "key", path.stat().st_size)
+            yield Garbage(path, "key", path.lstat().st_size)
 
 
 def _temporary(store: Store) -> Iterator[Garbage]:
@@ -88,23 +106,30 @@ def _temporary(store: Store) -> Iterator[Garbage]:
         try:
             owner = read_json(place / "owner.json")
             gone = is_gone(int(owner["process"]), str(owner["mark"]))
-        except (StoreError, FileNotFoundError, KeyError):
+        except (StoreError, OSError, KeyError, TypeError, ValueError):
             # killed before it could say who it is; a folder that young may still be about to
-            gone = time.time() - place.stat().st_mtime > 60
+            gone = place.exists() and time.time() - place.stat().st_mtime > 60
         if gone:
             yield Garbage(place, "unfinished", _size(place))
 
 
-def _scratch(store: Store) -> Iterator[Garbage]:
-    busy = {
-        str(record.get("key"))
-        for run in all_runs(store)
-        if run.status in ("running", "killed", "interrupted", "failed")
-        for record in run.document.get("steps", ())
-    }
+def _holds(store: Store, kept: Iterable[Manifest]) -> Iterator[Garbage]:
+    running = {run.id for run in kept if run.status == "running"}
+    for place in _members(store.root / "holds"):
+        if place.name not in running:
+            yield Garbage(place, "hold", 0)
+
+
+def _scratch(store: Store, kept: Iterable[Manifest]) -> Iterator[Garbage]:
+    busy = {str(record.get("key")) for run in kept for record in run.document.get("steps", ())}
+    for deployment in Journal(store.root, lambda text: None).history():
+        if deployment.live:
+            busy.add(str((deployment.how.get("step") or {}).get("key")))
     for place in _members(store.root / "scratch"):
         if place.name not in busy:
-            yield Garbage(place, "scratch", _size(place))
+            with locked_folder(place) as mine:
+                if mine:
+                    yield Garbage(place, "scratch", _size(place))
 
 
 def _members(folder: Path) -> Iterable[Path]:
@@ -115,13 +140,11 @@ def _size(place: Path) -> int:
     return sum(path.lstat().st_size for path in place.rglob("*") if path.is_file())
 
 
-def _remove(path: Path) -> None:
-    """A folder goes by one rename first, so that a kill half-way leaves no artifact with files missing."""
-    if not path.is_dir():
+def _put_aside(path: Path, aside: Path) -> None:
+    """Out of the way by one rename, so that a kill half-way leaves no artifact with files missing."""
+    if path.is_dir():
+        aside.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # its owner was quicker
+            path.rename(aside / f"{path.parent.name}.{path.name}")
+    else:
         path.unlink(missing_ok=True)
-        return
-    if path.parent.name == "artifacts":
-        doomed = path.parent.parent / "tmp" / f"gc.{path.name}"
-        doomed.parent.mkdir(exist_ok=True)
-        path = path.rename(doomed)
-    shutil.rmtree(path, ignore_errors=True)

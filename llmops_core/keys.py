@@ -20,7 +20,9 @@ PathDigest = Callable[[str], str]
 
 def canonical(value: Any) -> bytes:
     """One spelling for equal values: JSON with sorted names."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def digest(value: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,10 @@ from typing import Any
 
 from llmops_core import events
 from llmops_core.artifacts import Artifact, Endpoint
-from llmops_core.errors import LlmopsError, UsageError
+from llmops_core.errors import StepError, UsageError
 from llmops_core.journal import Action, Deployment, Journal
-from llmops_core.manifest import Manifest, machine, new_run, now
 from llmops_core.plugins import Plugins, missing, resolve
 from llmops_core.releases import NamedRelease, find, open_release, register
-from llmops_core.secrets import Secrets
 from llmops_core.store import Store
 from llmops_core.worker import StepRequest, Worker, as_json
 
@@ -26,101 +23,92 @@ from llmops_core.worker import StepRequest, Worker, as_json
 def deploy(request: StepRequest, worker: Worker, who: str, action: Action = "deploy") -> Artifact:
     """Act on a live environment, alone in it: stop what is live there, put the release up, keep a journal.
 
-    Raises LockedError while another process acts there.
+    The old server goes first, because both may want the same address and the same memory; when the new
+    one does not come up, the old one is put back. Raises LockedError while another process acts there.
     """
     store = Store(Path(request.store))
     release = open_release(store, request.inputs["release"])
     journal = Journal(store.root, lambda text: worker.tell(events.Log(request.step, text, "warning")))
     with journal.lock(request.environment, who):
-        stop(journal, request.environment, worker, f"replaced by {release.digest[:8]}")
-        endpoint = worker.work(request)
-        if not isinstance(endpoint, Endpoint):
-            return endpoint
-        live = journal.went_live(
-            Deployment(
-                environment=request.environment,
-                release=register(store, release.digest, request.run),
-                digest=release.digest,
-                run=request.run,
-                action=action,
-                process=endpoint.process,
-                url=endpoint.url,
-                how={"step": as_json(request), "endpoint": endpoint.digest},
-            )
-        )
-        if not endpoint.process:
-            journal.ended(live.id, "stopped after its probe")
+        name = register(store, release.digest, request.run)
+        before = stop(journal, request.environment, worker, f"replaced by {name}")
+        try:
+            return _put_up(journal, request, worker, name, action)
+        except BaseException:
+            if before is not None and before.process:
+                _put_back(journal, before, request, worker)
+            raise
+
+
+def _put_up(journal: Journal, request: StepRequest, worker: Worker, name: str, action: Action) -> Artifact:
+    """Run the deploy step and note what came of it; what cannot be noted is stopped again."""
+    store = Store(Path(request.store))
+    endpoint = worker.work(request)
+    if not isinstance(endpoint, Endpoint):
+        return endpoint
+    deployment = Deployment(
+        environment=request.environment,
+        release=name,
+        digest=request.inputs["release"],
+        run=request.run,
+        action=action,
+        process=endpoint.process,
+        url=endpoint.url,
+        how={"step": as_json(request), "endpoint": endpoint.digest},
+    )
+    try:
+        live = journal.went_live(deployment)
+    except BaseException:
+        if endpoint.process:
+            _undo(endpoint, request, worker)
+        raise
+    if not endpoint.process:
+        journal.ended(live.id, "stopped after its probe")
+        store.forget_scratch(request.key)
     return endpoint
 
 
+def _put_back(journal: Journal, before: Deployment, request: StepRequest, worker: Worker) -> None:
+    """Start again what was live before a release that did not come up."""
+    again = dataclasses.replace(StepRequest(**before.how["step"]), run=request.run, step=request.step)
+    try:
+        _put_up(journal, again, worker, before.release, "rollback")
+    except Exception as error:
+        text = f"{before.release} could not be put back, nothing is live in {before.environment}: {error}"
+        worker.tell(events.Log(request.step, text, "warning"))
+    else:
+        worker.tell(events.Log(request.step, f"{before.release} was put back", "warning"))
+
+
 def stop(journal: Journal, environment: str, worker: Worker, reason: str) -> Deployment | None:
-    """Stop what is live in an environment, through its implementation's `undo`. The caller holds the lock."""
+    """Stop what is live in an environment, through its implementation's `undo`. The caller holds the lock.
+
+    Gives what was live, or None. Raises LlmopsError when it cannot be stopped: the journal then still says
+    that it is live.
+    """
     live = journal.current(environment)
     if live is None:
         return None
-    if live.process and "step" in live.how:
+    if live.process:
+        if "step" not in live.how:
+            what = f"{live.release} is served by process {live.process}, which is not ours to stop"
+            raise StepError(what, where=environment, remedy=f"Stop it: kill {live.process}")
         request = StepRequest(**live.how["step"])
-        implementation = worker.plugins.find(request.stage, request.use)
-        if implementation and implementation.undo:
-            store = Store(Path(request.store))
-            run = worker.run_for(request, store.root / "tmp")
-            resolve(implementation.undo)(store.open(live.how["endpoint"]), run)
+        _undo(Store(Path(request.store)).open(live.how["endpoint"]), request, worker)
     return journal.ended(live.id, reason)
 
 
-def rollback(store: Store, environment: str, plugins: Plugins) -> Manifest:
-    """Put back what was live before in an environment, with the settings it was deployed with.
-
-    It is a run of its own, of one step. Raises UsageError when there is nothing to go back to.
-    """
-    store.prepare()
-    journal = Journal(store.root)
-    previous = journal.previous(environment)
-    if previous is None or "step" not in previous.how:
-        raise UsageError(
-            f"{environment} has no earlier release to go back to", remedy="See: llmops releases history"
-        )
-    request = StepRequest(**previous.how["step"])
-    secrets = Secrets()
-    record: dict[str, Any] = {
-        "name": request.step,
-        "stage": request.stage,
-        "use": request.use,
-        "action": "always",
-        "reason": f"puts back {previous.release}",
-        "inputs": dict(request.inputs),
-        "status": "running",
-    }
-    document = {
-        "recipe": "rollback",
-        "overrides": [],
-        "environment": environment,
-        "machine": machine(),
-        "config": {request.step: dict(request.config)},
-        "steps": [record],
-    }
-    manifest = new_run(store, document, secrets)
-    worker = Worker(plugins, lambda event: _tell(plugins, manifest, event), secrets)
-    began, status = time.monotonic(), "failed"
+def _undo(endpoint: Artifact, request: StepRequest, worker: Worker) -> None:
+    implementation = worker.find(request.stage, request.use)
+    if not implementation.undo:
+        process = getattr(endpoint, "process", 0)
+        what = f"{request.use} does not say how to stop process {process}"
+        raise StepError(what, where=request.environment, remedy=f"Stop it: kill {process}")
+    folder = Store(Path(request.store)).temporary("undo")
     try:
-        again = dataclasses.replace(request, run=manifest.id)
-        endpoint = deploy(again, worker, f"run {manifest.id}", "rollback")
-        record.update(output=endpoint.digest, result=f"{previous.release} · {endpoint.summary()}")
-        status = "done"
-    except LlmopsError as error:
-        manifest.document["error"] = dataclasses.asdict(error.problem)
-        raise
+        resolve(implementation.undo)(endpoint, worker.run_for(request, folder))
     finally:
-        seconds = round(time.monotonic() - began, 3)
-        record["status"] = status
-        manifest.document.update(status=status, ended=now(), seconds=seconds)
-        manifest.save()
-        _tell(plugins, manifest, events.RunEnded(status=status, seconds=seconds))
-    return manifest
-
-
-def _tell(plugins: Plugins, manifest: Manifest, event: events.Event) -> None:
-    manifest.document.setdefault("warnings", []).extend(plugins.event(manifest, event))
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def serve(  # noqa: PLR0913  # what the command line says, by name
@@ -130,6 +118,7 @@ def serve(  # noqa: PLR0913  # what the command line says, by name
 
     `fields` are set in the config of the deploy implementation `use`. Raises LlmopsError.
     """
+    store.check_format()
     worker = Worker(plugins, _say)
     implementation = worker.find("deploy", use)
     if not implementation.foreground:
@@ -209,6 +198,9 @@ def _say(event: events.Event) -> None:
 
 def stop_environment(store: Store, environment: str, plugins: Plugins) -> Deployment | None:
     """Stop what is live in an environment; gives what it was, or None. Raises LockedError."""
-    journal = Journal(store.root)
+    store.check_format()
+    journal = Journal(store.root, _warn)
+    if not journal.path.exists():
+        return None
     with journal.lock(environment, "llmops releases stop"):
-        return stop(journal, environment, Worker(plugins), "stopped by hand")
+        return stop(journal, environment, Worker(plugins, _say), "stopped by hand")

@@ -25,7 +25,8 @@ from llmops_core.store import Store
 
 FORMAT = 1
 MANIFEST_MIGRATIONS: dict[int, Migration] = {}
-ENDED = ("done", "failed", "refused", "interrupted")
+STRUCTURE = ("format", "id", "status", "started", "ended", "process")
+STEP_STRUCTURE = ("name", "stage", "use", "status", "action", "key", "inputs", "output")
 
 
 def now() -> str:
@@ -69,7 +70,17 @@ class Manifest:
 
     def save(self) -> None:
         """Write the record, atomically."""
-        write_json(self.folder / "manifest.json", self.secrets.redact(self.document))
+        write_json(self.folder / "manifest.json", self.shown())
+
+    def shown(self) -> dict[str, Any]:
+        """The record without secrets. What the store itself goes by (digests, states) is left as it is."""
+        if not self.secrets.seen:
+            return self.document
+        found: dict[str, Any] = self.secrets.redact(self.document)
+        found |= {name: self.document[name] for name in STRUCTURE if name in self.document}
+        for record, whole in zip(found.get("steps", ()), self.document.get("steps", ()), strict=True):
+            record |= {name: whole[name] for name in STEP_STRUCTURE if name in whole}
+        return found
 
 
 def runs_folder(store: Store) -> Path:
@@ -81,7 +92,7 @@ def new_run(store: Store, document: Mapping[str, Any], secrets: Secrets) -> Mani
     """Take the next number, and write the record of a run that begins now."""
     folder = runs_folder(store)
     folder.mkdir(parents=True, exist_ok=True)
-    number = max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0) + 1
+    number = max([_last_removed(store), *_numbers(store)]) + 1
     while True:
         try:
             (folder / str(number)).mkdir()
@@ -116,9 +127,8 @@ def read_run(store: Store, run: str) -> Manifest:
 def all_runs(store: Store, limit: int | None = None) -> list[Manifest]:
     """Every run's record, newest first; a record that cannot be read stands with status "damaged"."""
     folder = runs_folder(store)
-    numbers = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
     found = []
-    for number in sorted(numbers, reverse=True)[:limit]:
+    for number in sorted(_numbers(store), reverse=True)[:limit]:
         try:
             found.append(_read(folder / str(number), store))
         except FileNotFoundError:
@@ -129,18 +139,39 @@ def all_runs(store: Store, limit: int | None = None) -> list[Manifest]:
     return found
 
 
+def _numbers(store: Store) -> list[int]:
+    folder = runs_folder(store)
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+
+
+def _last_removed(store: Store) -> int:
+    try:
+        return int(read_json(runs_folder(store) / "removed.json")["last"])
+    except (FileNotFoundError, StoreError, KeyError, TypeError, ValueError):
+        return 0
+
+
 def _read(folder: Path, store: Store) -> Manifest:
-    document = migrate(
-        read_json(folder / "manifest.json"), FORMAT, MANIFEST_MIGRATIONS, f"the record of run {folder.name}"
-    )
-    return Manifest(folder, document, store)
+    what = f"the record of run {folder.name}"
+    document = read_json(folder / "manifest.json")
+    if not isinstance(document, dict) or not isinstance(document.get("steps"), list):
+        raise StoreError(f"{what} is damaged", remedy=f"Remove it: llmops runs rm {folder.name}")
+    return Manifest(folder, migrate(document, FORMAT, MANIFEST_MIGRATIONS, what), store)
 
 
-def remove_run(manifest: Manifest) -> None:
-    """Delete a run's record. Raises UsageError while it runs."""
-    if manifest.status == "running":
-        raise UsageError(f"run {manifest.id} is running", remedy="Stop it first.")
-    shutil.rmtree(manifest.folder)
+def remove_run(store: Store, run: str, *, force: bool = False) -> str:
+    """Delete a run's record, damaged or not; gives its number, which no other run is given.
+
+    Raises UsageError when there is none, and, unless forced, while it runs.
+    """
+    found = next((one for one in all_runs(store) if one.id == run), None) or read_run(store, run)
+    if found.status == "running" and not force:
+        remedy = "Stop it first. If it ran on a machine that is gone: llmops runs rm --force."
+        raise UsageError(f"run {found.id} is running", remedy=remedy)
+    last = max(_last_removed(store), int(found.id))
+    write_json(runs_folder(store) / "removed.json", {"last": last})
+    shutil.rmtree(found.folder)
+    return found.id
 
 
 @cache
@@ -168,16 +199,16 @@ def _processor() -> str:
 def git_state(folder: Path) -> dict[str, Any] | None:
     """The commit of the repository a recipe lies in, and whether something is not committed."""
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+        # one call, and none of the untracked files looked at: a big folder would take seconds
+        command = ["git", "-C", str(folder), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    command = ["git", "-C", str(folder), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
+    lines = done.stdout.splitlines()
+    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
+    if not commits or commits[0] == "(initial)":
+        return None
+    return {"commit": commits[0], "dirty": any(not line.startswith("#") for line in lines)}
 
 
 def package_versions() -> dict[str, str]:

@@ -10,9 +10,11 @@ from llmops_core.artifacts import Release
 from llmops_core.errors import StoreError, UsageError
 from llmops_core.files import create_json, read_json
 from llmops_core.manifest import now
+from llmops_core.migrate import Migration, migrate
 from llmops_core.store import Store
 
 FORMAT = 1
+RELEASE_MIGRATIONS: dict[int, Migration] = {}
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ def all_releases(store: Store) -> list[NamedRelease]:
     found = []
     for path in sorted(files, key=lambda path: int(path.stem[2:]), reverse=True):
         record = read_json(path)
-        if record.get("format", 1) > FORMAT:
-            raise StoreError(f"{path} was written by a newer release of llmops", remedy="Upgrade llmops.")
+        if not isinstance(record, dict) or not {"digest", "run", "made"} <= set(record):
+            raise StoreError(f"{path} is damaged", remedy="Remove it, or restore it from a copy.")
+        record = migrate(record, FORMAT, RELEASE_MIGRATIONS, f"the release {path.stem}")
         found.append(NamedRelease(path.stem, record["digest"], record["run"], record["made"]))
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,15 @@ from typing import Any
 from llmops_core import events
 from llmops_core.artifacts import Artifact, Release
 from llmops_core.config import Recipe, Step
-from llmops_core.errors import GateRefused, LlmopsError
+from llmops_core.errors import (
+    GateRefused,
+    LlmopsError,
+    OfflineError,
+    PluginError,
+    SecretError,
+    StoreError,
+    UsageError,
+)
 from llmops_core.files import write_text
 from llmops_core.guards import log_file, time_limit, told_as_error
 from llmops_core.live import deploy
@@ -29,13 +38,15 @@ from llmops_core.plan import PlannedStep, Planner, uncorrected
 from llmops_core.plugins import Plugins
 from llmops_core.releases import register
 from llmops_core.resolved import as_yaml, resolved
-from llmops_core.secrets import Secrets
+from llmops_core.secrets import Secrets, named_in
 from llmops_core.stages import BY_NAME
 from llmops_core.store import Store
 from llmops_core.worker import StepRequest, Worker, request_for
 
 HISTORY = 20
 """How many earlier runs estimates are corrected by."""
+LASTING = (GateRefused, UsageError, PluginError, SecretError, OfflineError)
+"""Errors that trying again cannot change."""
 SAVE_EVERY = 5.0
 """Seconds between writes of the record while a step tells its progress."""
 
@@ -64,6 +75,7 @@ class Runner:
     def run(self) -> Manifest:
         """Run every step. Raises LlmopsError (the record says the same), KeyboardInterrupt."""
         self.store.prepare()
+        self.secrets.expect(named_in(self.recipe.values))
         history = [one.document for one in all_runs(self.store, HISTORY)]
         self.planner = Planner(self.recipe, self.plugins, self.store, history)
         self.manifest = new_run(self.store, self._document(), self.secrets)
@@ -112,13 +124,26 @@ class Runner:
         }
 
     def _end(self, status: str, seconds: float) -> None:
+        """Close the record. Until it is written others see a running run, whose artifacts gc leaves alone."""
         for record in self.manifest.document["steps"]:
             if record["status"] == "running":
                 record["status"] = status if status != "done" else "failed"
         self.manifest.document.update(status=status, ended=now(), seconds=round(seconds, 3))
-        self.manifest.save()
-        self._tell(events.RunEnded(status=status, seconds=seconds))
-        self.manifest.save()
+        try:
+            self._tell(events.RunEnded(status=status, seconds=seconds))
+        finally:
+            self._save_at_last(status)
+            shutil.rmtree(self.store.holds_of(self.manifest.id), ignore_errors=True)
+
+    def _save_at_last(self, status: str) -> None:
+        """Write the record; where that fails too, the error that ended the run is the one to be seen."""
+        try:
+            self.manifest.save()
+        except OSError as error:
+            what = f"the record of run {self.manifest.id} cannot be written: {error.strerror}"
+            if status == "done":
+                raise StoreError(what, where=str(error.filename or "")) from error
+            self._tell(events.Log(text=what, level="warning"))
 
     def _failed(self, record: dict[str, Any], error: LlmopsError) -> None:
         problem = error.problem if hasattr(error, "problem") else None
@@ -129,15 +154,20 @@ class Runner:
         }
 
     def _tell(self, event: events.Event) -> None:
-        """Keep what an event says in the record, then tell every plugin."""
-        event = _redacted(event, self.secrets)
+        """Keep what an event says in the record, then tell every plugin; what fails there is told once."""
+        event = redacted(event, self.secrets)
         self._keep(event)
-        failed = self.plugins.event(self.manifest, event)
-        for line in failed:
-            self.manifest.document.setdefault("warnings", []).append(line)
+        warnings = self.manifest.document.setdefault("warnings", [])
+        for line in self.plugins.event(self.manifest, event):
+            line = self.secrets.redact(line)
+            if line not in warnings:
+                warnings.append(line)
+                self.plugins.event(self.manifest, events.Log(text=line, level="warning"))
 
     def _keep(self, event: events.Event) -> None:
         if not event.step:
+            if isinstance(event, events.Log) and event.level == "warning":
+                self.manifest.document.setdefault("warnings", []).append(event.text)
             return
         record = self.manifest.step(event.step)
         if isinstance(event, events.Metric):
@@ -156,21 +186,40 @@ class Runner:
 
     def _step(self, step: Step) -> None:
         record = self.manifest.step(step.name)
-        with self.store.lock(shared=True):
-            # gc takes nothing between the look into the store and the record that holds what was found
-            planned = self.planner.step(step, self.known)
-            inputs = {slot: self.known[source] for slot, source in step.inputs.items()}
-            record.update(action=planned.action, reason=planned.reason, key=planned.key, inputs=inputs)
-            if planned.output:
-                record.update(status="reused", output=planned.output)
-                self.manifest.save()
-        if planned.output:
-            self._take(step, self.store.open(planned.output), record)
-            self._tell(events.StepReused(step.name, record["result"]))
-            return
-        self._run(step, planned, inputs, record)
+        try:
+            with told_as_error(step.name, self.manifest.folder, self.secrets):
+                planned = self._plan(step, record)
+                if planned.output:
+                    self._take(step, self.store.open(planned.output), record)
+                    self._tell(events.StepReused(step.name, record["result"]))
+                else:
+                    self._run(step, planned, record)
+        except LlmopsError as error:
+            record["status"] = "refused" if isinstance(error, GateRefused) else "failed"
+            self._failed(record, error)
+            self._tell(events.StepFailed(step.name, str(error)))
+            raise
 
-    def _run(self, step: Step, planned: PlannedStep, inputs: dict[str, str], record: dict[str, Any]) -> None:
+    def _plan(self, step: Step, record: dict[str, Any]) -> PlannedStep:
+        """What is to be done about a step, noted in the record.
+
+        Inputs are hashed before the store is locked; what was found is looked at again within the lock, so
+        that gc takes nothing between that look and the record that holds it.
+        """
+        inputs = {slot: self.known[source] for slot, source in step.inputs.items()}
+        while True:
+            planned = self.planner.step(step, self.known)
+            with self.store.lock(shared=True):
+                if planned.output and not self.store.is_whole(planned.output):
+                    continue
+                record.update(action=planned.action, reason=planned.reason, key=planned.key, inputs=inputs)
+                if planned.output:
+                    record.update(status="reused", output=planned.output)
+                    self.manifest.save()
+                return planned
+
+    def _run(self, step: Step, planned: PlannedStep, record: dict[str, Any]) -> None:
+        inputs = record["inputs"]
         opened = {slot: self.store.open(digest) for slot, digest in inputs.items()}
         bare = uncorrected(step, {slot.name: opened.get(slot.name) for slot in BY_NAME[step.stage].takes})
         record["estimate"] = {
@@ -192,11 +241,6 @@ class Runner:
         began, memory = time.monotonic(), PeakMemory()
         try:
             artifact = self._attempts(step, request, planned, record)
-        except LlmopsError as error:
-            record["status"] = "refused" if isinstance(error, GateRefused) else "failed"
-            self._failed(record, error)
-            self._tell(events.StepFailed(step.name, str(error)))
-            raise
         finally:
             record["ended"], record["seconds"] = now(), round(time.monotonic() - began, 3)
             record["actual"] = {"time": record["seconds"], "memory": memory.peak()}
@@ -223,7 +267,7 @@ class Runner:
             record["attempts"] = attempt
             try:
                 return self._attempt(step, request, planned)
-            except GateRefused:
+            except LASTING:
                 raise
             except LlmopsError as error:
                 if attempt > retry.times:
@@ -257,10 +301,8 @@ class Runner:
         return self.store.open(digest)
 
 
-def _redacted(event: events.Event, secrets: Secrets) -> events.Event:
+def redacted(event: events.Event, secrets: Secrets) -> events.Event:
+    """The event without secrets."""
     if not secrets.seen:
         return event
-    return dataclasses.replace(
-        event,
-        **{name: secrets.redact(value) for name, value in vars(event).items() if isinstance(value, str)},
-    )
+    return dataclasses.replace(event, **{name: secrets.redact(value) for name, value in vars(event).items()})

@@ -18,11 +18,13 @@ from typing import Any
 from llmops_core import events
 from llmops_core.artifacts import KINDS, Artifact
 from llmops_core.config import Step
-from llmops_core.errors import LlmopsError, PluginError, StepError
+from llmops_core.errors import LlmopsError, PluginError, Problem, StepError, StoreError
 from llmops_core.files import read_json, write_json
+from llmops_core.guards import told_as_error
 from llmops_core.hookspecs import Implementation, hookimpl
+from llmops_core.migrate import Migration, migrate
 from llmops_core.plugins import Plugins, load, resolve
-from llmops_core.secrets import Secrets
+from llmops_core.secrets import Secrets, named_in, redacted_streams
 from llmops_core.settings import Part
 from llmops_core.stages import BY_NAME
 from llmops_core.step import StepRun
@@ -30,6 +32,7 @@ from llmops_core.store import Store
 from llmops_core.typed import Reading, plain
 
 FORMAT = 1
+REQUEST_MIGRATIONS: dict[int, Migration] = {}
 OFFLINE = "LLMOPS_OFFLINE"
 
 
@@ -82,22 +85,39 @@ class Worker:
         step = Step(request.step, request.stage, self._implementation(request), self.config(request))
         temporary = store.temporary(f"run{request.run}-{request.step}")
         try:
-            run = self._run(request, store, temporary)
-            made = self.plugins.manager.hook.llmops_run_step(step=step, run=run)
-            _expect(made, step, self.plugins)
-            stored = store.publish(made, temporary)
+            with store.scratch(request.key) as scratch:
+                inputs = {slot: store.open(digest) for slot, digest in request.inputs.items()}
+                run = self._run(request, temporary, scratch, inputs)
+                made = self.plugins.manager.hook.llmops_run_step(step=step, run=run)
+                try:
+                    _expect(made, step, self.plugins)
+                    return store.publish(made, temporary, request.run)
+                except BaseException:
+                    self.undo(request, made, run)
+                    raise
         finally:
             shutil.rmtree(temporary.parent, ignore_errors=True)
-        return stored
+
+    def undo(self, request: StepRequest, made: Any, run: StepRun) -> None:
+        """Release what a live step holds, where its implementation can; else nothing happens."""
+        implementation = self.plugins.find(request.stage, request.use)
+        stage = BY_NAME[request.stage]
+        if stage.live and implementation and implementation.undo and isinstance(made, KINDS[stage.gives]):
+            resolve(implementation.undo)(made, run)
 
     def run_for(self, request: StepRequest, folder: Path) -> StepRun:
-        """What a step's functions other than its target (its `undo`) are given."""
-        return self._run(request, Store(Path(request.store)), folder)
+        """What a step's functions other than its target (its `undo`) are given; writes below `folder`."""
+        scratch = folder / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        return self._run(request, folder, scratch, {})
 
-    def _run(self, request: StepRequest, store: Store, temporary: Path) -> StepRun:
+    def _run(
+        self, request: StepRequest, temporary: Path, scratch: Path, inputs: Mapping[str, Artifact]
+    ) -> StepRun:
+        store = Store(Path(request.store))
         return StepRun(
             folder=temporary / "files",
-            scratch=store.scratch(request.key),
+            scratch=scratch,
             cache=store.downloads,
             state=store.root.resolve(),
             step=request.step,
@@ -105,7 +125,7 @@ class Worker:
             environment=request.environment,
             seed=request.seed,
             offline=offline(),
-            inputs={slot: store.open(digest) for slot, digest in request.inputs.items()},
+            inputs=inputs,
             loader=self._load,
             tell=self.tell,
             read_secret=self.secrets.read,
@@ -165,16 +185,37 @@ def _expect(made: Any, step: Step, plugins: Plugins) -> None:
 def main(path: str) -> int:
     """Run the request in a file; the answer is written beside it, as NAME.answer.json."""
     place = Path(path)
-    worker = Worker(load())
-    try:
-        stored = worker.work(StepRequest(**read_json(place)))
-    except LlmopsError as error:
-        answer: dict[str, Any] = {"error": dataclasses.asdict(error.problem)}
-        write_json(place.with_suffix(".answer.json"), worker.secrets.redact(answer))
-        sys.stderr.write(f"{worker.secrets.redact(str(error))}\n")
-        return error.exit_status
+    secrets = Secrets()
+    secrets.expect_usual()
+    with redacted_streams(secrets):
+        try:
+            with told_as_error("worker", place.parent, secrets):
+                request = StepRequest(**_understood(read_json(place)))
+                secrets.expect(named_in(request.config))
+                with told_as_error(request.step, place.parent, secrets):
+                    stored = Worker(load([("core", CoreSteps())]), _say, secrets).work(request)
+        except LlmopsError as error:
+            problem = getattr(error, "problem", None) or Problem("", str(error))
+            write_json(place.with_suffix(".answer.json"), {"error": dataclasses.asdict(problem)})
+            sys.stderr.write(f"{error}\n")
+            return error.exit_status
     write_json(place.with_suffix(".answer.json"), {"output": stored.digest})
     return 0
+
+
+def _understood(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as this release reads it. Raises StoreError for a newer one or one with parts missing."""
+    found = migrate(document, FORMAT, REQUEST_MIGRATIONS, "this request")
+    wanted = {field.name for field in dataclasses.fields(StepRequest)}
+    if wrong := sorted(wanted.symmetric_difference(found)):
+        raise StoreError(f"this request lacks or should not have: {', '.join(wrong)}")
+    return found
+
+
+def _say(event: events.Event) -> None:
+    """Lines for a person go to standard error: another process watches, or nobody."""
+    if isinstance(event, events.Log):
+        sys.stderr.write(f"{event.step}: {'warning: ' if event.level == 'warning' else ''}{event.text}\n")
 
 
 def as_json(request: StepRequest) -> dict[str, Any]:
