@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +12,11 @@ from llmops_core.config import Recipe, RecipeSettings, Step, StepSettings
 from llmops_core.errors import Problem, RecipeError
 from llmops_core.hookspecs import Implementation
 from llmops_core.locate import Library, did_you_mean
+from llmops_core.nodes import shown
 from llmops_core.plugins import Plugins, missing, resolve, suggestion
 from llmops_core.settings import Part
 from llmops_core.stages import BY_NAME
-from llmops_core.typed import BAD, Reading
+from llmops_core.typed import BAD, MISSING, Bad, Reading
 from llmops_core.wiring import sequence, wire
 
 COMMON = ("inputs", "retry", "time_limit")
@@ -32,7 +34,7 @@ def check(recipe: str, overrides: Sequence[str], plugins: Plugins, *, modules: b
     if found is not None:
         for call in plugins.manager.hook.llmops_check.get_hookimpls():
             problems += _ask(call, found)
-        problems += _modules(found, plugins) if modules else []
+    problems += _modules(checker.steps, plugins, composed) if modules else []
     problems = list(dict.fromkeys(problems))
     if problems or found is None:
         raise RecipeError(composed.name, problems)
@@ -47,14 +49,14 @@ def _ask(call: Any, recipe: Recipe) -> list[Problem]:
         return [Problem(f"plugin {call.plugin_name}", what, "Upgrade or remove it.")]
 
 
-def _modules(recipe: Recipe, plugins: Plugins) -> list[Problem]:
+def _modules(steps: Sequence[Step], plugins: Plugins, composed: Composed) -> list[Problem]:
     problems = []
-    for step in recipe.steps:
+    for step in steps:
         for where, implementation in chosen(step, plugins):
             if absent := missing(implementation):
                 what = f"{implementation.name} needs {', '.join(absent)}, not installed here"
                 remedy = f"pip install '{implementation.extra or ' '.join(absent)}'"
-                problems.append(Problem(where, what, remedy, recipe.origin(where)))
+                problems.append(Problem(where, what, remedy, composed.origins.of(where)))
     return problems
 
 
@@ -89,68 +91,65 @@ class Checker:
     plugins: Plugins
     library: Library
     problems: list[Problem] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    """The steps that could be read."""
 
     def report(self, path: str, what: str, remedy: str) -> None:
         """Note a problem with where its value came from."""
         self.problems.append(Problem(path, what, remedy, self.composed.origins.of(path)))
 
     def recipe(self, overrides: tuple[str, ...]) -> Recipe | None:
-        """The typed recipe, or None when it has a problem."""
-        values, steps = self.composed.values, self.composed.steps
+        """The typed recipe, or None when not all of it could be read."""
+        composed = self.composed
         settings = self._settings()
-        read = {name: self._step(name, stage, use) for name, (stage, use) in steps.items()}
-        stages = {name: stage for name, (stage, _) in steps.items()}
-        if not steps:
-            self.report("", "this recipe has no step", "Choose one in its defaults list: - data: NAME")
+        read = {name: self._step(name, stage) for name, (stage, _) in composed.steps.items()}
+        stages = {name: stage for name, (stage, _) in composed.steps.items()}
+        if not stages:
+            remedy = "Choose one in its defaults list: - data: NAME"
+            self.problems.append(Problem("", "this recipe has no step", remedy, shown(composed.path)))
         rewired = {name: step.settings.inputs if step else self._inputs(name) for name, step in read.items()}
         inputs = wire(stages, rewired, self.report)
-        names = sequence(stages, inputs, self.report)
-        done = [step for name in names if (step := read[name]) is not None]
-        if self.problems or settings is None:
-            # what spans stages is still worth checking among the steps that could be read
-            settings = settings or RecipeSettings()
-        wired = tuple(
-            Step(one.name, one.stage, one.implementation, one.config, one.settings, inputs[one.name])
-            for one in done
-        )
-        given = {step.name: self._given(step) for step in wired}
-        whole = len(wired) == len(steps)
-        if not whole:
+        for name in sequence(stages, inputs, self.report):
+            if (step := read[name]) is not None:
+                self.steps.append(dataclasses.replace(step, inputs=inputs[name]))
+        if settings is None or len(self.steps) < len(stages) or not stages:
             return None
-        composed = self.composed
         return Recipe(
             composed.name,
             composed.path,
             overrides,
             composed.environment,
             settings,
-            wired,
-            values,
+            tuple(self.steps),
+            composed.values,
             composed.origins,
-            given,
+            {step.name: self._given(step) for step in self.steps},
         )
 
     def _settings(self) -> RecipeSettings | None:
         values, steps = self.composed.values, self.composed.steps
-        own = set(RecipeSettings.__dataclass_fields__)
-        for name in values:
-            if name in own or name in steps:
-                continue
-            if name in BY_NAME:
-                if f"env{'/'}" not in self.composed.origins.of(name):
-                    self.report(
-                        name,
-                        f"this recipe has no {name} step",
-                        f"Add one with {name}=NAME. See: llmops show options {name}",
-                    )
-                continue
-            self.report(
-                name, "no such key", did_you_mean(name, [*steps, *own, *BY_NAME]) or "See: llmops show config"
-            )
-        read = self._reading().read(
-            {name: values[name] for name in own if name in values}, RecipeSettings, ""
-        )
+        own = {name: values[name] for name in RecipeSettings.__dataclass_fields__ if name in values}
+        for name, value in values.items():
+            if name not in own and name not in steps and not isinstance(value, Bad):
+                self._odd(name, value)
+        read = self._reading().read(own, RecipeSettings, "")
         return read if isinstance(read, RecipeSettings) else None
+
+    def _odd(self, name: str, value: Any) -> None:
+        """Tell what a name at the top is that is neither a setting nor a step."""
+        stage = value.get("stage") if isinstance(value, Mapping) else None
+        if name in BY_NAME:
+            remedy = f"Add one with {name}=NAME. See: llmops show options {name}"
+            self.report(name, f"this recipe has no {name} step", remedy)
+        elif stage is not None and stage not in BY_NAME:
+            near = did_you_mean(str(stage), BY_NAME) or f"They are: {', '.join(BY_NAME)}."
+            self.report(f"{name}.stage", f"there is no stage {stage}", near)
+        elif stage is not None:
+            remedy = f"Write use: NAME. See: llmops show options {stage}"
+            self.report(name, f"this {stage} step names no implementation", remedy)
+        else:
+            known = [*self.composed.steps, *RecipeSettings.__dataclass_fields__, *BY_NAME]
+            self.report(name, "no such key", did_you_mean(name, known) or "See: llmops show config")
 
     def _inputs(self, name: str) -> Mapping[str, str]:
         node = self.composed.values.get(name)
@@ -159,19 +158,22 @@ class Checker:
             {str(slot): str(source) for slot, source in found.items()} if isinstance(found, Mapping) else {}
         )
 
-    def _step(self, name: str, stage: str, choice: str) -> Step | None:
+    def _step(self, name: str, stage: str) -> Step | None:
         node = self.composed.values.get(name)
         if not isinstance(node, Mapping):
-            if choice in self.plugins.options(stage, self.library):
-                self.report(name, "a step is a mapping of fields", "Write NAME: VALUE lines under it.")
+            if not isinstance(node, Bad):
+                remedy = f"Write NAME: VALUE lines under it; to leave the step out write ~{name}."
+                self.report(name, "a step is a mapping of fields", remedy)
             return None
         use = node.get("use")
-        if not isinstance(use, str):
-            if choice in self.plugins.options(stage, self.library):
-                self.report(
-                    name, f"the preset {stage}/{choice} names no implementation", "Write use: NAME in it."
-                )
+        if not isinstance(use, str) or use == MISSING:
+            if name not in self.composed.unknown and not isinstance(use, Bad):
+                remedy = f"Write use: NAME. See: llmops show options {stage}"
+                self.report(name, f"this {stage} step names no implementation", remedy)
             return None
+        if node.get("stage", stage) != stage:
+            what = f"it is chosen as a {stage} step, and stage says {node['stage']}"
+            self.report(f"{name}.stage", what, "Leave stage out.")
         implementation = self._implementation(f"{name}.use", stage, use)
         cls = self._class(f"{name}.use", implementation) if implementation else None
         if implementation is None or cls is None:
@@ -193,7 +195,7 @@ class Checker:
                 did_you_mean(key, [*known, *COMMON], f"{name}.") or f"See: llmops show options {stage} {use}"
             )
             self.report(f"{name}.{key}", f"no such field of {use}", remedy)
-        config = reading.read({key: value for key, value in node.items() if key in known}, cls, name)
+        config = reading.read({key: value for key, value in node.items() if key in known}, cls, name, use)
         return BAD if unknown else config
 
     def _reading(self) -> Reading:

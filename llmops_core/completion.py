@@ -56,7 +56,7 @@ def releases(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 
 def _overrides(recipe: str, incomplete: str) -> Iterable[str]:
-    from llmops_core.origins import read_recipe
+    from llmops_core.defaults import read_recipe
     from llmops_core.plugins import load
 
     plugins = load()

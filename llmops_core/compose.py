@@ -6,35 +6,33 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.config_search_path import ConfigSearchPath
+from hydra import initialize
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins as HydraPlugins
-from hydra.errors import HydraException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
-from llmops_core.errors import Problem, RecipeError
+from llmops_core.config import RecipeSettings
+from llmops_core.defaults import NOTHING, START, Written, file_problems, read_recipe
+from llmops_core.errors import Problem, RecipeError, StoreError
+from llmops_core.interpolation import Resolving, resolvers
 from llmops_core.locate import Library, did_you_mean
 from llmops_core.migrate import migrated_recipe
-from llmops_core.origins import COMMAND_LINE, Origins, Written, file_problems, read_recipe, shown, trace
-from llmops_core.overrides import ENVIRONMENT, Reader, Rewritten, choice_lines, note_origins
+from llmops_core.nodes import header_package, shown
+from llmops_core.origins import COMMAND_LINE, Origins, trace
+from llmops_core.overrides import ENVIRONMENT, Reader, Rewritten, choice_lines, where_to_look
 from llmops_core.plugins import Plugins
 from llmops_core.stages import BY_NAME
+from llmops_core.typed import Bad
 
 STANDS_IN = "llmops_unknown"
-"""A preset that stands in for a chosen one that does not exist, so that the rest can be checked."""
-ENVIRONMENT_VALUE = re.compile(r"\$\{oc\.env:\s*['\"]?([^},'\"]+)")
-SECRET_WORDS = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE", re.IGNORECASE
-)
+"""An empty preset, in place of a choice that is dropped or does not exist."""
+STEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*")
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 
 
 @dataclass(frozen=True)
@@ -49,200 +47,207 @@ class Composed:
     values: Mapping[str, Any]
     origins: Origins
     problems: tuple[Problem, ...]
+    unknown: frozenset[str]
+    """Where a choice names nothing that exists: told already."""
 
 
 def compose(recipe: str, overrides: Sequence[str], plugins: Plugins) -> Composed:
     """Compose a recipe given by name or path. Raises UsageError when there is no such recipe, and
     RecipeError when its files cannot be read at all; every other problem is collected."""
     path = plugins.library.recipe(recipe)
-    library = plugins.library.beside(path.parent)
-    before = read_recipe(path, library)
-    written = copy.deepcopy(before)
-    groups = frozenset({*plugins.groups(), *library.groups, ENVIRONMENT})
-    reader = Reader(written, groups, lambda group: plugins.options(group, library))
-    rewritten = _read_twice(reader, overrides)
-    for _, choice in rewritten.choices:
-        written.choose(choice)
-    unknown = _unknown_choices(before, written, plugins, library)
-    files = written.files(library)
-    problems = [*before.problems, *file_problems(files), *rewritten.problems, *unknown.values()]
-    if any(not one.where for one in problems):
-        raise RecipeError(path.stem, problems)  # a file that is no YAML: nothing can be composed
-    with migrated_recipe(path) as start:
-        composition = Composition(start, library, before, rewritten, tuple(unknown))
-        config = composition.compose(_names_only(written, library), problems)
-    origins = trace(files)
-    note_origins(rewritten, origins)
-    values = _plain(config, "", origins, problems)
-    for typed, place in rewritten.removed:
-        _remove(values, typed, place, before, problems)
-    environment = _environment(written, values, origins, problems)
-    steps = _steps(written, values)
-    return Composed(path.stem, path, environment, steps, values, origins, tuple(problems))
+    return Composition(path, plugins.library.beside(path.parent), plugins).composed(overrides)
 
 
-def _environment(written: Written, values: dict[str, Any], origins: Origins, problems: list[Problem]) -> str:
-    """The environment's name: the profile chosen, else what the recipe says."""
-    said = values.pop(ENVIRONMENT, None)
-    chosen = written.chosen(ENVIRONMENT, ENVIRONMENT)
-    if isinstance(said, Mapping):
-        what, remedy = (
-            "an environment's profile sets values of the whole recipe",
-            "Begin it with # @package _global_",
-        )
-        problems.append(Problem(ENVIRONMENT, what, remedy, origins.of(ENVIRONMENT)))
-    return chosen.name if chosen else said if isinstance(said, str) else "dev"
-
-
-def _read_twice(reader: Reader, overrides: Sequence[str]) -> Rewritten:
-    """Steps that overrides add are known only after a first reading; the second one counts."""
-    first = Reader(copy.deepcopy(reader.written), reader.groups, reader.options)
-    for _, choice in first.read(overrides).choices:
-        if "/" not in choice.group:
-            reader.written.choose(choice)
-    return reader.read(overrides)
-
-
-def _unknown_choices(
-    before: Written, written: Written, plugins: Plugins, library: Library
-) -> dict[str, Problem]:
-    """Choices of the recipe's own files that name no preset, by the key Hydra knows them by."""
-    found: dict[str, Problem] = {}
-    for key, choice in before.choices.items():
-        now = written.choices.get(key)
-        if now is None or now.origin != choice.origin or choice.name in ("null",):
-            continue
-        names = plugins.options(choice.group, library)
-        if choice.name not in names:
-            what = f"no such preset in {choice.group}/: {choice.name}"
-            remedy = f"{did_you_mean(choice.name, names)}See: llmops show options {choice.group}"
-            found[key] = Problem(key, what, remedy, choice.origin)
-    return found
-
-
-def _names_only(written: Written, library: Library) -> list[tuple[str, str]]:
-    """(group, name) of every choice that has no preset file: Hydra is given {use: NAME} for it."""
-    choices = written.choices.values()
-    return [(one.group, one.name) for one in choices if library.preset(one.group, one.name) is None]
-
-
-@dataclass(frozen=True)
+@dataclass
 class Composition:
-    """One recipe with overrides, ready for Hydra."""
+    """One recipe on its way through Hydra."""
 
-    start: Path
+    path: Path
     library: Library
-    before: Written
-    rewritten: Rewritten
-    unknown: tuple[str, ...]
-    """Choices that name no preset, as Hydra knows them; an empty preset stands in."""
+    plugins: Plugins
+    problems: list[Problem] = field(default_factory=list)
 
-    def compose(self, names: Sequence[tuple[str, str]], problems: list[Problem]) -> DictConfig:
-        """Let Hydra compose. When it refuses, find each value it refuses, and compose without them."""
-        choices = [f"{key}={STANDS_IN}" for key in self.unknown]
-        choices += choice_lines(self.rewritten, self.before)
-        values = self.rewritten.values
-        stand_ins = [(self.before.choices[key].group, STANDS_IN) for key in self.unknown]
-        with _hydra(self.start.parent, self.library, [*names, *stand_ins]):
-            try:
-                return self._hydra(choices + [line for _, line in values])
-            except (HydraException, OmegaConfBaseException, RecursionError) as error:
-                whole = _first_line(error)
-            kept = []
-            for typed, line in values:
-                try:
-                    self._hydra([*choices, line])
-                    kept.append(line)
-                except (HydraException, OmegaConfBaseException) as error:
-                    problems.append(
-                        Problem(typed, _first_line(error), "See: llmops show config", COMMAND_LINE)
-                    )
-            try:
-                return self._hydra(choices + kept)
-            except (HydraException, OmegaConfBaseException, RecursionError):
-                problems.append(Problem("", whole, "See: llmops show config", shown(self.start)))
-                raise RecipeError(self.start.stem, problems) from None
+    def composed(self, overrides: Sequence[str]) -> Composed:
+        """The whole way: files, overrides, Hydra, values."""
+        before = read_recipe(self.path, self.library)
+        written = copy.deepcopy(before)
+        groups = frozenset({*self.plugins.groups(), *self.library.groups, ENVIRONMENT})
+        reader = Reader(written, groups, lambda group: self.plugins.options(group, self.library))
+        rewritten = reader.read(overrides)
+        unknown = self._unknown_choices(written)
+        files = written.files(self.library)
+        unreadable = [*before.problems, *file_problems(files)]
+        self.problems += [*unreadable, *rewritten.problems, *self._step_names(written)]
+        if unreadable:
+            raise self._stop()
+        dropped = [one for key, one in before.choices.items() if key not in written.choices]
+        absent = [*dropped, *(written.choices[key] for key in unknown)]
+        lines = [*choice_lines(rewritten, before), *(f"{one.key}={STANDS_IN}" for one in absent)]
+        origins = trace((path, package) for path, _, package in files)
+        with _hydra(), resolvers():
+            self._offer(written, [one.group for one in absent])
+            config = self._compose(lines)
+            self._remove(config, rewritten)
+            self._set(config, rewritten, origins)
+            values = Resolving(self.problems, origins.of).values(config)
+        profiles = {path for path, choice, _ in files if choice is not None and choice.group == ENVIRONMENT}
+        environment = self._environment(written, values, origins)
+        steps = _steps(written, values)
+        for name in [name for name in values if name in BY_NAME and name not in steps]:
+            if origins.below(name) <= profiles:
+                del values[name]  # a profile may set values of steps that a recipe lacks
+        wrong = frozenset(written.choices[key].package for key in unknown)
+        found = tuple(dict.fromkeys(self.problems))
+        return Composed(self.path.stem, self.path, environment, steps, values, origins, found, wrong)
 
-    def _hydra(self, lines: list[str]) -> DictConfig:
-        return hydra_compose(self.start.stem, overrides=lines)
+    def _stop(self) -> RecipeError:
+        return RecipeError(self.path.stem, list(dict.fromkeys(self.problems)))
+
+    def _unknown_choices(self, written: Written) -> list[str]:
+        """The keys of choices that name nothing; each is told."""
+        found = []
+        for key, choice in written.choices.items():
+            names = self.plugins.options(choice.group, self.library)
+            if choice.name == NOTHING or choice.name in names:
+                continue
+            found.append(key)
+            what = f"no such preset in {choice.group}/: {choice.name}"
+            remedy = f"{did_you_mean(choice.name, names)}{where_to_look(choice.group)}"
+            if choice.name == "???":
+                what, remedy = (
+                    "a choice is required",
+                    f"Choose one: {key}=NAME. {where_to_look(choice.group)}",
+                )
+            self.problems.append(Problem(key, what, remedy, choice.origin))
+        return found
+
+    def _step_names(self, written: Written) -> Iterator[Problem]:
+        """Names that a step cannot have."""
+        stages: dict[str, str] = {}
+        for choice in written.choices.values():
+            if choice.group not in BY_NAME or choice.name == NOTHING:
+                continue
+            name = choice.package
+            remedy = f"Write {choice.group}@NAME with another name."
+            if not STEP_NAME.fullmatch(name):
+                what = "a step's name is made of letters, digits, - and _"
+            elif name in RecipeSettings.__dataclass_fields__ or name in (ENVIRONMENT, "defaults"):
+                what = f"no step can be called {name}: that is a setting of the recipe"
+            elif name in stages:
+                what = f"the step {name} is chosen twice, as {stages[name]} and as {choice.group}"
+            else:
+                stages[name] = choice.group
+                continue
+            yield Problem(choice.key, what, remedy, choice.origin)
+
+    def _offer(self, written: Written, absent: Sequence[str]) -> None:
+        """Put every file into Hydra's store, and {use: NAME} for each choice that has no file."""
+        for path, name in written.names.items():
+            document = self._recipe_document(path)
+            listed = document.pop("defaults", None)
+            if listed is not None:
+                entries = listed if isinstance(listed, list) else [listed]
+                document["defaults"] = entries if "_self_" in entries else [*entries, "_self_"]
+            _store("", name.lstrip("/"), document, "_global_")
+        for choice in written.choices.values():
+            path_or_none = self.library.preset(choice.group, choice.name)
+            if path_or_none is not None:
+                header = header_package(path_or_none)
+                package = header if header is None else header or "_global_"
+                _store(choice.group, choice.name, self._document(path_or_none), package)
+            elif choice.name != NOTHING:
+                _store(choice.group, choice.name, {"use": choice.name}, None)
+        for group in absent:
+            _store(group, STANDS_IN, {}, None)
+
+    def _document(self, path: Path) -> dict[str, Any]:
+        try:
+            found: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        except Exception as error:  # whatever else YAML and OmegaConf refuse is told with its file
+            what = f"it cannot be read as a config: {_first_line(error)}"
+            self.problems.append(Problem("", what, "Correct it there.", shown(path)))
+            raise self._stop() from None
+        return found or {}
+
+    def _recipe_document(self, path: Path) -> dict[str, Any]:
+        try:
+            return migrated_recipe(self._document(path))
+        except StoreError as error:
+            problem = Problem("format", error.problem.what, error.problem.remedy, shown(path))
+            self.problems.append(problem)
+            raise self._stop() from None
+
+    def _compose(self, lines: Sequence[str]) -> DictConfig:
+        try:
+            config = hydra_compose(START, overrides=list(lines))
+        except Exception as error:  # Hydra raises many kinds; our own reading should have told first
+            what = f"Hydra cannot compose it: {_first_line(error)}"
+            self.problems.append(Problem("defaults", what, "See: llmops show options", shown(self.path)))
+            raise self._stop() from None
+        OmegaConf.set_struct(config, False)
+        return config
+
+    def _remove(self, config: DictConfig, rewritten: Rewritten) -> None:
+        for place, (typed, dropped) in rewritten.removed.items():
+            above, _, last = place.rpartition(".")
+            node: Any = config
+            for name in above.split(".") if above else ():
+                node = node.get(name) if isinstance(node, DictConfig) else None
+            if isinstance(node, DictConfig) and last in node:
+                del node[last]
+            elif not dropped:
+                known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+                near = did_you_mean(last, known, f"~{above}." if above else "~")
+                what = "there is nothing of that name to remove"
+                self.problems.append(Problem(typed, what, near or "See: llmops show config", COMMAND_LINE))
+
+    def _set(self, config: DictConfig, rewritten: Rewritten, origins: Origins) -> None:
+        """Apply the values of the command line, as Hydra does, one by one."""
+        for _, choice in rewritten.choices:
+            if choice.package not in origins.places:
+                origins.add(choice.package, COMMAND_LINE, None)
+        for typed, path, value in rewritten.values:
+            try:
+                OmegaConf.update(config, path, value, merge=True, force_add=True)
+            except Exception as error:  # OmegaConf raises many kinds on what a person types
+                rewritten.tell(typed, f"it cannot be set: {_first_line(error)}", "See: llmops show config")
+                self.problems.append(rewritten.problems[-1])
+            else:
+                origins.typed(path, value)
+
+    def _environment(self, written: Written, values: dict[str, Any], origins: Origins) -> str:
+        """The environment's name: the profile chosen, else what the recipe says."""
+        said = values.pop(ENVIRONMENT, None)
+        chosen = written.chosen(ENVIRONMENT, ENVIRONMENT)
+        profile = chosen is not None and chosen.name != NOTHING
+        if said is not None and not isinstance(said, (str, Bad)):
+            what = "an environment is a name, and its profile sets values of the whole recipe"
+            remedy = "Begin the profile with # @package _global_" if profile else "Write env: NAME."
+            self.problems.append(Problem(ENVIRONMENT, what, remedy, origins.of(ENVIRONMENT)))
+        name = chosen.name if chosen is not None and profile else said if isinstance(said, str) else "dev"
+        if not ENVIRONMENT_NAME.fullmatch(name):
+            what, remedy = f"{name!r} cannot name an environment", "Use letters, digits, - and _."
+            self.problems.append(Problem(ENVIRONMENT, what, remedy, origins.of(ENVIRONMENT)))
+        return name
 
 
 @contextmanager
-def _hydra(folder: Path, library: Library, names: Sequence[tuple[str, str]]) -> Iterator[None]:
-    """Hydra ready to compose, with every trace in its global registries removed afterwards."""
-    places = [place for place in dict.fromkeys((*library.recipes, *library.presets)) if place != folder]
-
-    class Places(SearchPathPlugin):
-        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for place in places:
-                search_path.append("llmops", f"file://{place}")
-
-    registry, store = HydraPlugins.instance(), ConfigStore.instance()
-    kept = copy.copy(store.repo)
-    registry.register(Places)
-    for group, name in names:
-        store.store(group=group, name=name, node={} if name == STANDS_IN else {"use": name})
-    OmegaConf.register_new_resolver("secret", lambda name: f"${{secret:{name}}}", replace=True)
-    GlobalHydra.instance().clear()
+def _hydra() -> Iterator[None]:
+    """Hydra ready to compose from its store, and every trace in its globals removed afterwards."""
+    store, running = ConfigStore.instance(), GlobalHydra.instance()
+    kept, outer = store.repo, running.hydra
+    store.repo = {"hydra": kept["hydra"]} | {name: kept[name] for name in kept if name.endswith(".yaml")}
+    running.clear()
     try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
+        with initialize(version_base="1.3", config_path=None):
             yield
     finally:
-        store.repo = kept
-        registry.class_name_to_class.pop(f"{Places.__module__}.{Places.__qualname__}", None)
-        for plugins in registry.plugin_type_to_subclass_list.values():
-            if Places in plugins:
-                plugins.remove(Places)
+        store.repo, running.hydra = kept, outer
 
 
-def _plain(node: Any, path: str, origins: Origins, problems: list[Problem]) -> Any:
-    """Plain values with interpolations resolved one by one, so that every broken one is told."""
-    keys = list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
-    found: Any = {}
-    for key in keys:
-        where = f"{path}.{key!s}" if path else str(key)
-        try:
-            found[key] = _member(node, key, where, origins, problems)
-        except (OmegaConfBaseException, RecursionError, ValueError) as error:
-            circular = isinstance(error, RecursionError) or "recursive" in str(error).lower()
-            what = "this interpolation refers to itself" if circular else _first_line(error)
-            problems.append(Problem(where, what, "Correct the ${...} there.", origins.of(where)))
-    return found if isinstance(node, DictConfig) else list(found.values())
-
-
-def _member(node: Any, key: Any, where: str, origins: Origins, problems: list[Problem]) -> Any:
-    if OmegaConf.is_missing(node, key):
-        return "???"
-    if OmegaConf.is_interpolation(node, key):
-        unresolved: Any = OmegaConf.to_container(node, resolve=False)
-        raw = repr(unresolved[key])
-        named = ENVIRONMENT_VALUE.search(raw)
-        if named and SECRET_WORDS.search(named[1]):
-            what = f"{named[1]} looks like a secret and would be written down"
-            problems.append(Problem(where, what, f"Write ${{secret:{named[1]}}} instead.", origins.of(where)))
-            return None
-    value = node[key]
-    if isinstance(value, (DictConfig, ListConfig)):
-        if where.count(".") > 60:
-            raise RecursionError
-        return _plain(value, where, origins, problems)
-    return value
-
-
-def _remove(values: dict[str, Any], typed: str, place: str, before: Written, problems: list[Problem]) -> None:
-    *parents, last = place.split(".")
-    node: Any = values
-    for name in parents:
-        node = node.get(name) if isinstance(node, dict) else None
-    if isinstance(node, dict) and last in node:
-        del node[last]
-        return
-    if any(choice.package == place for choice in before.choices.values()):
-        return
-    known = list(node) if isinstance(node, dict) else list(values)
-    prefix = ".".join(parents) + "." if isinstance(node, dict) and parents else ""
-    remedy = did_you_mean(last, known, f"~{prefix}") or "See: llmops show config"
-    problems.append(Problem(typed, "there is nothing of that name to remove", remedy, COMMAND_LINE))
+def _store(group: str, name: str, document: Mapping[str, Any], package: str | None) -> None:
+    *folders, last = "/".join(part for part in (group, name) if part).split("/")
+    ConfigStore.instance().store(last, document, group="/".join(folders) or None, package=package)
 
 
 def _steps(written: Written, values: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -250,14 +255,13 @@ def _steps(written: Written, values: Mapping[str, Any]) -> dict[str, tuple[str, 
     steps = {
         choice.package: (choice.group, choice.name)
         for choice in written.choices.values()
-        if choice.group in BY_NAME and choice.name != "null"
+        if choice.group in BY_NAME and choice.name != NOTHING and STEP_NAME.fullmatch(choice.package)
     }
     for name, node in values.items():
-        if name in steps or not isinstance(node, Mapping) or "use" not in node:
-            continue
-        stage = node.get("stage", name)
-        if stage in BY_NAME:
-            steps[name] = (str(stage), str(node["use"]))
+        if name not in steps and isinstance(node, Mapping) and "use" in node:
+            stage = node.get("stage", name)
+            if isinstance(stage, str) and stage in BY_NAME:
+                steps[name] = (stage, str(node["use"]))
     return steps
 
 

@@ -40,7 +40,9 @@ class StepSettings:
 class RecipeSettings:
     """The values at the top of a recipe."""
 
-    format: int = setting(FORMAT, doc="The version of the recipe format.", output=False)
+    format: int = setting(
+        FORMAT, doc="The version of the recipe format.", at_least=1, at_most=FORMAT, output=False
+    )
     about: str = setting("", doc="What this recipe is for, in a sentence.", output=False)
     seed: int = setting(7, doc="Where all randomness starts.", at_least=0, at_most=2**31 - 1)
     store: str = setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,9 +55,12 @@ class Library:
         """The file of a preset, or None."""
         return _first(self.presets, f"{group}/{name}")
 
-    def config(self, name: str) -> Path | None:
-        """The file that a plain entry of a defaults list names (`base`, another recipe), or None."""
-        return _first((*self.recipes, *self.presets), name.lstrip("/"))
+    def config(self, name: str, apart: Sequence[Path] = ()) -> Path | None:
+        """The file that a plain entry of a defaults list names (`base`, another recipe), or None.
+
+        Files in `apart` are passed over when there is another: a recipe may extend its namesake.
+        """
+        return _first((*self.recipes, *self.presets), name.lstrip("/"), apart)
 
     def options(self, group: str) -> list[str]:
         """The names of a group's presets."""
@@ -85,7 +89,7 @@ class Library:
     def recipe(self, name: str) -> Path:
         """The file of a recipe given by name or path; raises UsageError when there is none."""
         if name.endswith(SUFFIXES) or "/" in name:
-            path = Path(name).expanduser()
+            path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser fails on ~nobody
             if path.is_file():
                 return path.resolve()
             raise UsageError(
@@ -97,7 +101,7 @@ class Library:
         remedy = f"{did_you_mean(name, names)}See: llmops show recipes"
         if Path(f"{name}.yaml").is_file():
             remedy = f"For the file here, write ./{name}.yaml"
-        raise UsageError(f"there is no recipe named {name}", remedy=remedy)
+        raise UsageError(f"there is no recipe named {name or repr(name)}", remedy=remedy)
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -112,7 +116,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     A name cut short is like the whole: "warmpu" is near "warmup_steps".
     """
     best, likeness = "", 0.6
-    for other in known:
+    for other in known if name else ():
         for text in (other, other[: len(name)]):
             ratio = difflib.SequenceMatcher(None, name.lower(), text.lower()).ratio()
             if ratio > likeness:
@@ -120,12 +124,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return best
 
 
-def _first(folders: Sequence[Path], name: str) -> Path | None:
-    for folder in folders:
-        for suffix in SUFFIXES:
-            if (path := folder / f"{name}{suffix}").is_file():
-                return path
-    return None
+def _first(folders: Sequence[Path], name: str, apart: Sequence[Path] = ()) -> Path | None:
+    found = (folder / f"{name}{suffix}" for folder in folders for suffix in SUFFIXES)
+    files = [path for path in found if path.is_file()]
+    return next((path for path in files if path not in apart), files[0] if files else None)
 
 
 def _stems(folder: Path) -> Iterable[str]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import yaml
-
 from llmops_core.config import FORMAT
-from llmops_core.errors import LlmopsError, RecipeError, StoreError
-from llmops_core.origins import Loader, shown
+from llmops_core.errors import StoreError
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 RECIPE_MIGRATIONS: dict[int, Migration] = {}
@@ -37,21 +31,6 @@ def migrate(
     return changed
 
 
-@contextmanager
-def migrated_recipe(path: Path) -> Iterator[Path]:
-    """The recipe's file, or for the time of the block a copy of it in the current format."""
-    document = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader) or {}  # noqa: S506 - the safe one
-    if document.get("format", FORMAT) == FORMAT:
-        yield path
-        return
-    try:
-        changed = migrate(document, FORMAT, RECIPE_MIGRATIONS, "this recipe")
-    except LlmopsError as error:
-        from llmops_core.errors import Problem
-
-        problem = Problem("format", error.problem.what, error.problem.remedy, shown(path))
-        raise RecipeError(path.stem, [problem]) from None
-    with tempfile.TemporaryDirectory(prefix="llmops-") as folder:
-        copy = Path(folder) / path.name
-        copy.write_text(yaml.safe_dump(changed, sort_keys=False), encoding="utf-8")
-        yield copy
+def migrated_recipe(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's document in the current format. Raises StoreError."""
+    return migrate(document, FORMAT, RECIPE_MIGRATIONS, "this recipe")

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmops_core.errors import UsageError
 from llmops_core.locate import did_you_mean
-from llmops_core.origins import shown
+from llmops_core.nodes import member, read_nodes, shown, text
 from llmops_core.plugins import Plugins, missing, resolve
 from llmops_core.settings import Declared, Part, declared
 from llmops_core.stages import BY_NAME
@@ -17,14 +17,11 @@ from llmops_core.typed import plain
 
 def recipes(plugins: Plugins) -> list[dict[str, Any]]:
     """Each recipe with what it is for."""
-    import yaml
-
-    from llmops_core.origins import Loader
-
     rows = []
     for name, path in plugins.library.recipe_names().items():
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader) or {}  # noqa: S506 - the safe one
-        rows.append({"recipe": name, "about": document.get("about", ""), "file": shown(path)})
+        node, problems = read_nodes(path)
+        about = f"broken: {problems[0].what}" if problems else text(member(node, "about")) or ""
+        rows.append({"recipe": name, "about": about, "file": shown(path)})
     return rows
 
 
@@ -41,11 +38,7 @@ def groups(plugins: Plugins) -> list[dict[str, Any]]:
 
 def members(plugins: Plugins, group: str) -> list[dict[str, Any]]:
     """A group's presets and implementations. Raises UsageError for a group that is not there."""
-    known = {*plugins.groups(), *plugins.library.groups}
-    if group not in known:
-        raise UsageError(
-            f"there is no group {group}", remedy=did_you_mean(group, known) + "See: llmops show options"
-        )
+    _known(plugins, group)
     rows = []
     for name in plugins.options(group, plugins.library):
         preset = plugins.library.preset(group, name)
@@ -58,20 +51,23 @@ def members(plugins: Plugins, group: str) -> list[dict[str, Any]]:
 
 def fields(plugins: Plugins, group: str, name: str) -> list[dict[str, Any]]:
     """The fields of an implementation, or of the one a preset uses. Raises UsageError."""
+    _known(plugins, group)
     implementation = plugins.find(group, name)
     preset = plugins.library.preset(group, name)
     if implementation is None and preset is not None:
-        import yaml
-
-        from llmops_core.origins import Loader
-
-        node = yaml.load(preset.read_text(encoding="utf-8"), Loader=Loader) or {}  # noqa: S506 - the safe one
-        implementation = plugins.find(group, str(node.get("use")))
+        implementation = plugins.find(group, text(member(read_nodes(preset)[0], "use")) or "")
     if implementation is None:
         options = plugins.options(group, plugins.library)
         remedy = did_you_mean(name, options) + f"See: llmops show options {group}"
         raise UsageError(f"there is no {name} in {group}", remedy=remedy)
     return [_row(field, cls) for cls in [resolve(implementation.config)] for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
+
+def _known(plugins: Plugins, group: str) -> None:
+    known = {*plugins.groups(), *plugins.library.groups}
+    if group not in known:
+        near = did_you_mean(group, known)
+        raise UsageError(f"there is no group {group}", remedy=f"{near}See: llmops show options")
 
 
 def _row(field: dataclasses.Field[Any], cls: Any) -> dict[str, Any]:

@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
+from llmops_core.defaults import Default, Written
 from llmops_core.errors import Problem
 from llmops_core.locate import did_you_mean
-from llmops_core.origins import COMMAND_LINE, Default, Origins, Written
+from llmops_core.origins import COMMAND_LINE
+from llmops_core.secret_names import looks_secret
 from llmops_core.stages import BY_NAME
 
-PLAIN = re.compile(r"^([~+]*)([A-Za-z_][\w./@\-]*)=(.*)$", re.DOTALL)
+KEY = r"[A-Za-z_][\w./\-]*(?:@[\w.\-]+)?"
+ASSIGNED = re.compile(rf"(\+{{0,2}})({KEY})=(.*)", re.DOTALL)
+REMOVED = re.compile(rf"~({KEY})(?:=.*)?", re.DOTALL)
 ENVIRONMENT = "env"
+LONGEST = 100
+"""How many characters of an override are repeated in a message."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """One override as it was typed, taken apart."""
+
+    text: str
+    key: str
+    package: str | None
+    value: Any = None
+    removes: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where in the recipe it acts, dotted."""
+        return self.package or self.key.replace("/", ".")
 
 
 @dataclass
 class Rewritten:
-    """The overrides as Hydra takes them, and what is done once Hydra has composed."""
+    """What the overrides ask for."""
 
     choices: list[tuple[str, Default]] = field(default_factory=list)
     """(as typed, choice)"""
-    values: list[tuple[str, str]] = field(default_factory=list)
-    """(as typed, as Hydra takes it: ++path=value)"""
-    removed: list[tuple[str, str]] = field(default_factory=list)
-    """(as typed, dotted path or step to remove)"""
+    values: list[tuple[str, str, Any]] = field(default_factory=list)
+    """(as typed, dotted path, value)"""
+    removed: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Dotted path to remove -> (as typed, whether a choice was dropped with it)"""
     problems: list[Problem] = field(default_factory=list)
 
     def tell(self, typed: str, what: str, remedy: str) -> None:
-        """Note a problem of one override."""
-        self.problems.append(Problem(typed, what, remedy, COMMAND_LINE))
+        """Note a problem of one override. What may be a secret is not repeated."""
+        key, assigned, _ = typed.partition("=")
+        where = f"{key}=..." if assigned and (looks_secret(key) or len(typed) > LONGEST) else typed
+        self.problems.append(Problem(where, what, remedy, COMMAND_LINE))
 
 
 @dataclass(frozen=True)
@@ -47,114 +70,112 @@ class Reader:
     """Group -> every name that may be chosen in it."""
 
     def read(self, typed: Sequence[str]) -> Rewritten:
-        """Every override, rewritten; `written` takes in the choices made and the steps removed."""
+        """Every override taken apart; `written` takes in the choices made and the steps removed."""
         out = Rewritten()
         parser = OverridesParser.create()
-        parsed = [(text, self._parse(parser, text, out)) for text in typed]
+        parsed = [one for text in typed if (one := _parse(parser, text, out)) is not None]
+        for one in parsed:
+            if one.removes:
+                dropped = self.written.drop(one.place)
+                out.removed[one.place] = (one.text, bool(dropped))
+        kept = [one for one in parsed if not one.removes and not _contradicts(one, out)]
         # a step must be there before its parts and values can be told apart
-        for depth in (True, False):
-            for text, override in parsed:
-                if override is not None and self._is_stage(override) is depth:
-                    self._one(text, override, out)
+        for stage in (True, False):
+            for one in kept:
+                if (one.key in BY_NAME) is stage:
+                    self._one(one, out)
+        out.values = _shorthand(out.values)
         return out
 
-    def _parse(self, parser: OverridesParser, text: str, out: Rewritten) -> Override | None:
-        bare = text.removeprefix("~")
-        if text.startswith("~") and re.fullmatch(r"[\w./@\-]+", bare):
-            return parser.parse_override(text)
-        try:
-            override = parser.parse_override(text)
-        except HydraException:
-            quoted = PLAIN.match(text)
-            if quoted is None:
-                out.tell(text, "this is no override", "Write key=value, +key=value or ~key.")
-                return None
-            value = quoted[3].replace("\\", "\\\\").replace("'", "\\'")
-            try:
-                override = parser.parse_override(f"{quoted[1]}{quoted[2]}='{value}'")
-            except HydraException:
-                out.tell(text, "this is no override", "Write key=value; put odd values in quotes.")
-                return None
-        if override.is_sweep_override():
-            out.tell(text, "several values for one key", "A run takes one; for a list write key=[a,b].")
-            return None
-        return override
-
-    def _is_stage(self, override: Override) -> bool:
-        key = override.key_or_group
-        return key in BY_NAME or (override.package is not None and "/" not in key)
-
-    def _one(self, text: str, override: Override, out: Rewritten) -> None:
-        key, value = override.key_or_group, override.value()
-        if key.split(".")[0].split("/")[0] == "hydra":
-            out.tell(text, "hydra's own settings are not part of a recipe", "Leave it out.")
-        elif override.is_delete():
-            self._remove(text, key, override.package, out)
-        elif (group := self._group(key, override.package, value)) is not None:
-            self._choose(text, group, value, out)
-        elif "/" in key or override.package is not None:
-            out.tell(
-                text, f"there is no group {key}", did_you_mean(key, self.groups) + "See: llmops show options"
-            )
+    def _one(self, one: Typed, out: Rewritten) -> None:
+        group = self._group(one)
+        if re.split(r"[./]", one.key)[0] == "hydra":
+            out.tell(one.text, "hydra's own settings are not part of a recipe", "Leave it out.")
+        elif group is not None:
+            self._choose(one, group, out)
+        elif "/" in one.key or one.package is not None:
+            remedy = f"{did_you_mean(one.key, self.groups)}See: llmops show options"
+            out.tell(one.text, f"there is no group {one.key}", remedy)
         else:
-            out.values.append((text, f"++{key}={override.get_value_string()}"))
+            out.values.append((one.text, one.key, one.value))
 
-    def _group(self, key: str, package: str | None, value: Any) -> tuple[str, str] | None:
-        """(group, place in the recipe) when the override chooses a preset, else None."""
-        if value is not None and not isinstance(value, (str, QuotedString)):
+    def _group(self, one: Typed) -> str | None:
+        """The group when the override chooses a preset, else None."""
+        if isinstance(one.value, (Mapping, list)):
             return None
-        if "/" in key or package is not None:
-            return (key, package or key.replace("/", ".")) if key in self.groups else None
-        first, _, rest = key.partition(".")
-        stage = self._stage(first)
+        if "/" in one.key or one.package is not None:
+            return one.key if one.key in self.groups else None
+        first, _, rest = one.key.partition(".")
+        stage = self.written.steps().get(first) or (first if first in BY_NAME else None)
         if stage is None:
-            return (key, key) if key == ENVIRONMENT and key in self.groups else None
+            return one.key if one.key == ENVIRONMENT else None
         group = "/".join([stage, *rest.split(".")]) if rest else stage
-        return (group, key) if group in self.groups else None
+        return group if group in self.groups and (not rest or isinstance(one.value, str)) else None
 
-    def _stage(self, step: str) -> str | None:
-        """The stage of a step of this recipe; a stage's own name stands for its default step."""
-        for choice in self.written.choices.values():
-            if choice.package == step and "/" not in choice.group:
-                return choice.group
-        return step if step in BY_NAME else None
-
-    def _choose(self, text: str, group: tuple[str, str], value: Any, out: Rewritten) -> None:
-        name = value.text if isinstance(value, QuotedString) else value
-        choice = Default(group[0], group[1], str(name), COMMAND_LINE)
-        if name in (None, "null"):
-            self._remove(text, group[0], group[1], out)
-        elif name in (options := self.options(group[0])):
-            out.choices.append((text, choice))
+    def _choose(self, one: Typed, group: str, out: Rewritten) -> None:
+        choice = Default(group, one.place, str(one.value), COMMAND_LINE)
+        options = self.options(group)
+        if one.value is None:
+            dropped = self.written.drop(one.place)
+            out.removed[one.place] = (one.text, bool(dropped))
+        elif choice.name in options:
+            out.choices.append((one.text, choice))
+            self.written.choose(choice)
         else:
-            remedy = f"{did_you_mean(choice.name, options)}See: llmops show options {group[0]}"
-            out.tell(text, f"no such preset in {group[0]}/: {choice.name}", remedy)
+            remedy = f"{did_you_mean(choice.name, options)}{where_to_look(group)}"
+            out.tell(one.text, f"no such preset in {group}/: {choice.name}", remedy)
 
-    def _remove(self, text: str, key: str, package: str | None, out: Rewritten) -> None:
-        place = package or key.replace("/", ".")
-        out.removed.append((text, place))
-        self.written.drop(place)
+
+def where_to_look(group: str) -> str:
+    """What shows which names a group has."""
+    if group == ENVIRONMENT:
+        return "Write env/NAME.yaml beside the recipe, beginning with # @package _global_"
+    return f"See: llmops show options {group}"
+
+
+def _parse(parser: OverridesParser, text: str, out: Rewritten) -> Typed | None:
+    if found := REMOVED.fullmatch(text):
+        key, _, package = found[1].partition("@")
+        return Typed(text, key, package or None, removes=True)
+    assigned = ASSIGNED.fullmatch(text)
+    if assigned is None:
+        out.tell(text, "this is no override", "Write key=value, +key=value or ~key.")
+        return None
+    key, _, package = assigned[2].partition("@")
+    try:
+        override = parser.parse_override(f"key={assigned[3]}")
+    except (HydraException, ValueError, RecursionError):
+        return Typed(text, key, package or None, assigned[3])  # what is no value of Hydra's is a plain text
+    if override.is_sweep_override():
+        remedy = f"A run takes one. For a list write {key}=[a,b]; for a text with commas '{key}=\"a, b\"'."
+        out.tell(text, "several values for one key", remedy)
+        return None
+    return Typed(text, key, package or None, override.value())
+
+
+def _contradicts(one: Typed, out: Rewritten) -> bool:
+    """Whether an override acts on what another removes; told when it does."""
+    for place, (typed, _) in out.removed.items():
+        if f"{one.place}.".startswith(f"{place}."):
+            out.tell(one.text, f"{typed} removes what this sets", "Leave one of the two out.")
+            return True
+    return False
+
+
+def _shorthand(values: Sequence[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:
+    """`data.steps.x=near` chooses x's implementation, which `data.steps.x.threshold=0.9` must not undo."""
+    found = []
+    for typed, path, value in values:
+        inside = any(other.startswith(f"{path}.") for _, other, _ in values)
+        found.append((typed, f"{path}.use" if inside and isinstance(value, str) else path, value))
+    return found
 
 
 def choice_lines(rewritten: Rewritten, before: Written) -> list[str]:
-    """The choices as Hydra takes them; `before` are those the recipe had made."""
+    """The choices made, as Hydra takes them; `before` are those the recipe had made."""
     lines = []
-    for _, choice in rewritten.choices:
+    made = {(choice.group, choice.package): choice for _, choice in rewritten.choices}
+    for choice in made.values():
         earlier = before.chosen(choice.group, choice.package)
         lines.append(f"{earlier.key}={choice.name}" if earlier else f"+{choice.key}={choice.name}")
     return lines
-
-
-def note_origins(rewritten: Rewritten, origins: Origins) -> None:
-    """Let the origin of every value that an override set be the command line."""
-    for _, choice in rewritten.choices:
-        origins.add(choice.package, COMMAND_LINE)
-    for _, line in rewritten.values:
-        path = line[2:].partition("=")[0]
-        for known in [known for known in origins.places if known.startswith(f"{path}.")]:
-            del origins.places[known]
-        origins.add(path, COMMAND_LINE)
-        parent = path.rpartition(".")[0]
-        while parent and parent not in origins.places:
-            origins.add(parent, COMMAND_LINE)
-            parent = parent.rpartition(".")[0]

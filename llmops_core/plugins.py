@@ -16,7 +16,7 @@ from llmops_core import hookspecs
 from llmops_core.entry_points import PLUGINS, EntryPoint, entry_points
 from llmops_core.errors import PluginError, Problem
 from llmops_core.hookspecs import Implementation
-from llmops_core.locate import Library, did_you_mean, nearest
+from llmops_core.locate import Library, did_you_mean, nearest, package_folder
 from llmops_core.stages import BY_NAME
 
 
@@ -46,9 +46,21 @@ class Plugins:
     def library(self) -> Library:
         """Bundled and plugins' presets and recipes."""
         found: list[str] = []
-        for packages in self.manager.hook.llmops_config_packages():
-            found += packages
+        for call in self.manager.hook.llmops_config_packages.get_hookimpls():
+            try:
+                names = [str(name) for name in call.function()]
+                lost = [name for name in names if package_folder(name) is None]
+            except Exception as error:  # any failure inside foreign code is told with its owner
+                self._tell(call, f"cannot name its config packages: {type(error).__name__}: {error}")
+                continue
+            if lost:
+                self._tell(call, f"names config packages that are not there: {', '.join(lost)}")
+            found += [name for name in names if name not in lost]
         return Library.of(found)
+
+    def _tell(self, call: Any, what: str) -> None:
+        where = call.plugin_name.partition(":")[0]
+        self.problems.append(Problem(where, f"the plugin {call.plugin_name} {what}", "Upgrade or remove it."))
 
     def options(self, group: str, library: Library) -> list[str]:
         """Every name that may be chosen in a group: presets, and implementations that have none."""
@@ -74,7 +86,7 @@ def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
     for point in entry_points(PLUGINS):
         try:
             modules.append((point, importlib.import_module(point.value.partition(":")[0])))
-        except Exception as error:  # a plugin may raise anything at import; it is told, never swallowed
+        except (Exception, SystemExit) as error:  # a plugin may raise anything; it is told, never swallowed
             what = f"the plugin {point.name} cannot be imported: {type(error).__name__}: {error}"
             plugins.problems.append(
                 Problem(str(point), what, f"Upgrade or remove it: pip uninstall {point.distribution}")
@@ -89,6 +101,8 @@ def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
 
 def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
     manager = plugins.manager
+    if manager.is_registered(module):
+        return  # two entry points of one distribution name the same module
     known = {name for name in vars(hookspecs) if name.startswith("llmops_")}
     odd = [
         name
@@ -165,10 +179,9 @@ def resolve(reference: str) -> Callable[..., Any]:
     module, _, name = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
-        raise PluginError(
-            f"{reference} cannot be loaded: {error}", remedy="Reinstall what offers it."
-        ) from error
+    except Exception as error:  # any failure inside foreign code is told with the name it failed for
+        what = f"{reference} cannot be loaded: {type(error).__name__}: {error}"
+        raise PluginError(what, remedy="Reinstall or upgrade what offers it.") from error
 
 
 def missing(implementation: Implementation) -> list[str]:
@@ -184,9 +197,10 @@ def _importable(name: str) -> bool:
 
 
 def suggestion(plugins: Plugins, group: str, name: str, library: Library) -> str:
-    """What to do about a name that nobody offers in `group`."""
-    options = plugins.options(group, library)
-    near = nearest(name, options)
+    """What to do about a `use` that nobody offers in `group`."""
+    if library.preset(group, name) is not None:
+        return f"{name} is a preset: choose it with {group}={name}, or in the defaults list."
+    near = nearest(name, plugins.names(group))
     others = [owner for owner, other in plugins.implementations if other == name]
     text = f"Did you mean {near}? " if near else ""
     text += f"There is one in {others[0]}. " if others else ""

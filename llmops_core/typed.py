@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import operator
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +16,7 @@ from typing import Any, Literal, Union
 from llmops_core.address import parse
 from llmops_core.errors import AddressError
 from llmops_core.locate import did_you_mean
+from llmops_core.secret_names import names_secret
 from llmops_core.settings import UNSET, Declared, Part, declared
 
 Report = Callable[[str, str, str], None]
@@ -40,10 +43,12 @@ class Reading:
     """Dotted path -> the folder relative file paths written there start from."""
     common: frozenset[str] = frozenset()
 
-    def read(self, node: Any, cls: type[Any], path: str) -> Any:
-        """An instance of the dataclass `cls`, or BAD."""
+    def read(self, node: Any, cls: type[Any], path: str, owner: str = "") -> Any:
+        """An instance of the dataclass `cls`, or BAD. `owner` is what its fields are said to be of."""
         if node is None:
             node = {}
+        if isinstance(node, Bad):
+            return BAD
         if not isinstance(node, Mapping):
             self.report(path, f"a mapping of fields is wanted, not {_show(node)}", "Write NAME: VALUE lines.")
             return BAD
@@ -53,7 +58,7 @@ class Reading:
                 where = f"{path}.{name}" if path else str(name)
                 self.report(
                     where,
-                    f"no such field of {_label(cls)}",
+                    f"no such field of {owner or path}",
                     did_you_mean(str(name), fields, f"{path}." if path else ""),
                 )
         hints = _hints(cls)
@@ -67,11 +72,13 @@ class Reading:
             return BAD
         try:
             return cls(**values)
-        except (ValueError, TypeError) as error:
-            self.report(path, str(error), "")
+        except Exception as error:  # what a dataclass refuses in __post_init__, or a fault in it
+            self.report(path, str(error) or type(error).__name__, "")
             return BAD
 
     def _field(self, value: Any, hint: Any, field: dataclasses.Field[Any], path: str) -> Any:
+        if isinstance(value, Bad):
+            return BAD
         says = declared(field)
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if value == MISSING or (value is UNSET and required):
@@ -79,6 +86,8 @@ class Reading:
             return BAD
         if value is UNSET:
             return self._default(field, says, path)
+        if isinstance(field.default, Part) and isinstance(value, Mapping):
+            value = {"use": field.default.use, **value}
         read = self._value(value, hint, says, path)
         if not isinstance(read, Bad):
             if not self._in_range(read, says, path):
@@ -94,6 +103,10 @@ class Reading:
         return UNSET
 
     def _value(self, value: Any, hint: Any, says: Declared, path: str) -> Any:
+        if isinstance(value, Bad):
+            return BAD
+        if isinstance(value, str) and value == MISSING:
+            return self._bad(path, "a value is required", f"Set it, for instance {path}=VALUE.")
         origin, inner = typing.get_origin(hint), typing.get_args(hint)
         if origin in (Union, types.UnionType):
             return self._union(value, inner, says, path)
@@ -127,15 +140,14 @@ class Reading:
 
     def _scalar(self, value: Any, hint: Any, says: Declared, path: str) -> Any:
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
+            value = float(value) if abs(value) < 2**1000 else math.inf
         if type(value) is not hint:
-            remedy = (
-                f'Write it in quotes: "{value}".'
-                if hint is str and not isinstance(value, (Mapping, list))
-                else ""
-            )
+            quoted = f"Write it in quotes; on the command line '{path}=\"...\"'."
+            remedy = quoted if hint is str and isinstance(value, (bool, int, float)) else ""
             return self._bad(path, f"{_name(hint)} is wanted, not {_show(value)}", remedy)
-        if hint is str and says.secret and value and not value.startswith(SECRET):
+        if hint is str and not says.secret and SECRET in value:
+            return self._bad(path, "this field takes no secret", "Name it in a field that does.")
+        if hint is str and says.secret and value and not names_secret(value):
             # the value may be a secret typed by mistake: it is not echoed
             return self._bad(
                 path,
@@ -156,11 +168,7 @@ class Reading:
         read: dict[str, Any] = {}
         for name, member in value.items():
             where = f"{path}.{name}"
-            if member == MISSING:
-                read[str(name)] = self._bad(
-                    where, "a value is required", f"Set it, for instance {where}=VALUE."
-                )
-            elif hint is Part:
+            if hint is Part and not isinstance(member, Bad) and member != MISSING:
                 read[str(name)] = self._part({} if member is None else member, says.group, where, str(name))
             else:
                 read[str(name)] = self._value(member, hint, says, where)
@@ -182,6 +190,8 @@ class Reading:
                 f"See: llmops show options {group}",
             )
         use = value.get("use", default)
+        if isinstance(use, Bad):
+            return BAD
         if not isinstance(use, str) or not use or use == MISSING:
             return self._bad(
                 path,
@@ -191,11 +201,14 @@ class Reading:
         cls = self.config_class(path, group, use)
         if cls is None:
             return BAD
-        config = self.read({name: one for name, one in value.items() if name != "use"}, cls, path)
+        config = self.read({name: one for name, one in value.items() if name != "use"}, cls, path, use)
         return BAD if isinstance(config, Bad) else Part(group, use, config)
 
     def _place(self, value: Any, says: Declared, path: str) -> Any:
         """A file path made absolute and checked; an address of another kind is left as it is."""
+        if isinstance(value, tuple):
+            places = tuple(self._place(one, says, f"{path}.{index}") for index, one in enumerate(value))
+            return BAD if any(isinstance(one, Bad) for one in places) else places
         if not isinstance(value, str) or not value:
             return value
         text = value
@@ -207,13 +220,19 @@ class Reading:
             if address.scheme != "file":
                 return value
             text = address.path
-        place = (self.folder(path) / Path(text).expanduser()).resolve()
-        if not place.exists():
+        place = self.folder(path) / Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser fails on ~nobody
+        try:
+            place = place.resolve()
+            found = place.exists()
+        except (OSError, ValueError, RuntimeError) as error:
             return self._bad(
                 path,
-                f"there is no file or folder {place}",
-                "Check the path; relative ones start where they are written.",
+                f"no file can have the path {_show(text)[:80]}: {type(error).__name__}",
+                "Correct the path.",
             )
+        if not found:
+            remedy = "Check the path; relative ones start at the folder of the file they are written in."
+            return self._bad(path, f"there is no file or folder {place}", remedy)
         return f"file:{place}" if says.address else str(place)
 
     def _in_range(self, value: Any, says: Declared, path: str) -> bool:
@@ -255,10 +274,6 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def _label(cls: type[Any]) -> str:
-    return cls.__name__
-
-
 def _name(hint: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
@@ -269,4 +284,6 @@ def _show(value: Any) -> str:
         return f'the text "{value if len(value) < 60 else value[:57] + "..."}"'
     if isinstance(value, Mapping):
         return "a mapping"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return json.dumps(value) if isinstance(value, (bool, int, float)) or value is None else repr(value)

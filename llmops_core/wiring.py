@@ -29,7 +29,7 @@ def wire(
         inputs[name] = {}
         wanted = rewired.get(name, {})
         slots = {slot.name: slot for slot in BY_NAME[stages[name]].takes}
-        for odd in wanted.keys() - slots.keys():
+        for odd in [name for name in wanted if name not in slots]:
             hint = did_you_mean(odd, slots) or f"It takes: {', '.join(slots) or 'nothing'}."
             report(f"{name}.inputs.{odd}", f"a {stages[name]} step has no such input", hint)
         for slot in slots.values():
@@ -95,10 +95,20 @@ def sequence(stages: Mapping[str, str], inputs: Mapping[str, Mapping[str, str]],
     while waiting:
         ready = [name for name in waiting if set(inputs[name].values()) <= set(done)]
         if not ready:
-            report(
-                waiting[0], f"these steps wait for each other: {', '.join(waiting)}", "Correct their inputs."
-            )
+            circle = _circle(waiting, inputs)
+            what = f"these steps wait for each other: {', '.join(circle)}"
+            report(circle[0], what if len(circle) > 1 else "it waits for itself", "Correct the inputs there.")
             return done + waiting
         done.append(ready[0])
         waiting.remove(ready[0])
     return done
+
+
+def _circle(waiting: Sequence[str], inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Of the steps that cannot start, those that stand in a circle rather than behind one."""
+    left = list(waiting)
+    while True:
+        needed = {source for name in left for source in inputs[name].values()}
+        if needed.issuperset(left):
+            return left
+        left = [name for name in left if name in needed]
