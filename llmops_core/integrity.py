@@ -44,7 +44,7 @@ def read(root: Path, name: str) -> Kept:
     try:
         content = {part: record[part] for part in ("kind", "facts", "files")}
         record = migrate(record, FORMAT, ARTIFACT_MIGRATIONS, f"the artifact {name[:12]}")
-        place, stamps = root / (where["folder"] or folder / "files"), where["stamps"]
+        place, stamps = root / where["folder"] if where["folder"] else folder / "files", where["stamps"]
         sound = digest_of(content) == name and set(stamps) == set(content["files"])
         sound = sound and all(len(stamp) == 2 for stamp in stamps.values())
     except (KeyError, TypeError, AttributeError):
