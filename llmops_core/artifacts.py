@@ -95,14 +95,14 @@ class Scores(Artifact):
     baseline: Mapping[str, Mapping[str, Any]]
 
     def summary(self) -> str:
-        """ "perplexity 38.1 -> 21.4 · rouge_l 0.12 -> 0.18, on 80 rows"."""
-        parts = []
+        """ "perplexity 38.1 -> 21.4 · rouge_l 0.12 -> 0.18, on 80 rows": the first three scores."""
+        parts: list[str] = []
         for name, score in self.values.items():
             if name in self.baseline:
                 parts.append(f"{name} {self.baseline[name]['value']:.3g} -> {score['value']:.3g}")
             elif not self.baseline:
                 parts.append(f"{name} {score['value']:.3g}")
-        return f"{' · '.join(parts)}, on {self.rows:,} rows"
+        return f"{' · '.join(parts[:3])}, on {self.rows:,} rows"
 
 
 @dataclass(frozen=True, kw_only=True)
