@@ -67,13 +67,16 @@ def code_digest(reference: str) -> str:
     """The digest of the sources of the package that "package.module:function" lives in."""
     package = reference.partition(":")[0].partition(".")[0]
     spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+    if spec is None:
         return ""
-    origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    # a package without __init__.py has no origin, and may lie in several folders
+    folders = [Path(place) for place in spec.submodule_search_locations or ()]
+    files = [(file, folder) for folder in folders for file in sorted(folder.rglob("*.py"))]
+    if not folders and spec.origin:
+        files = [(Path(spec.origin), Path(spec.origin).parent)]
     found = hashlib.sha256()
-    for file in files:
-        found.update(f"{file.relative_to(origin.parent).as_posix()}\0".encode())
+    for file, folder in files:
+        found.update(f"{file.relative_to(folder).as_posix()}\0".encode())
         found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()
 
@@ -119,6 +122,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], step: str) -> li
             found.append(
                 f"{step}.{name}: {_short(before.get(name, UNSET))} -> {_short(after.get(name, UNSET))}"
             )
+    if not found and old["config"] != new["config"]:
+        found += [f"the order of {place} changed" for place in _reordered(old["config"], new["config"], step)]
     if old["seed"] != new["seed"]:
         found.append(f"seed: {old['seed']} -> {new['seed']}")
     for slot in sorted({*old["inputs"], *new["inputs"]}):
@@ -142,17 +147,31 @@ def _made_by(old: Mapping[str, Any], new: Mapping[str, Any], step: str) -> list[
     return list(dict.fromkeys(found))
 
 
+def _reordered(old: Any, new: Any, path: str) -> list[str]:
+    """Where two configs with the same members differ in their order."""
+    before, after = _members(old), _members(new)
+    own = [path] if isinstance(new, list) and [*before] != [*after] else []
+    pairs = ((name, before[name], after[name]) for name in after if name in before)
+    return own + [place for name, was, now in pairs for place in _reordered(was, now, f"{path}.{name}")]
+
+
+def _members(node: Any) -> dict[str, Any]:
+    if isinstance(node, Mapping):
+        return dict(node)
+    if isinstance(node, list) and all(isinstance(one, list) and len(one) == 2 for one in node):
+        return {str(name): member for name, member in node}
+    return {}
+
+
 def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(node, Mapping) and set(node) == {"content"}:
+    if isinstance(node, Mapping) and set(node) == {"content"} and isinstance(node["content"], str):
         return {path: f"content {node['content'][:8]}"}
     if isinstance(node, Mapping):
-        members = list(node.items())
-    elif isinstance(node, list) and node and all(isinstance(one, list) and len(one) == 2 for one in node):
-        members = [(str(name), member) for name, member in node]
-    else:
-        return {path: node} if path else {}
+        members = dict(node)
+    elif not (members := _members(node)):
+        return {path: node} if path and node != [] else {}
     found: dict[str, Any] = {}
-    for name, member in members:
+    for name, member in members.items():
         if name != "use":
             found |= _flat(member, f"{path}.{name}" if path else str(name))
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmops_core.errors import UsageError
@@ -84,8 +86,23 @@ def type_name(hint: Any, says: Declared) -> str:
     """A field's type in words a recipe's author knows."""
     if says.group:
         return f"choice of {says.group}" if hint is Part else f"choices of {says.group}"
-    text = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-    return text.replace("collections.abc.", "").replace("NoneType", "null").replace("None", "null")
+    return _hint(hint)
+
+
+def _hint(hint: Any) -> str:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " or ".join(str(one) for one in inner)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_hint(one) for one in inner)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"names to {_hint(inner[1])}"
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return f"list of {_hint(inner[0])}"
+    if dataclasses.is_dataclass(hint):
+        return f"{{{', '.join(field.name for field in dataclasses.fields(hint))}}}"
+    names = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null"}
+    return names.get(hint, str(hint))
 
 
 def default_text(field: dataclasses.Field[Any]) -> str:

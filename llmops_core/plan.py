@@ -10,7 +10,7 @@ from typing import Any, Literal
 from llmops_core.artifacts import Artifact
 from llmops_core.check import chosen
 from llmops_core.config import Recipe, Step
-from llmops_core.errors import LlmopsError
+from llmops_core.errors import LlmopsError, PluginError
 from llmops_core.hookspecs import Estimate
 from llmops_core.keys import KeyMaker, differences, digest
 from llmops_core.plugins import Plugins, resolve
@@ -98,10 +98,10 @@ class Planner:
         if live:
             return f"acts on the live world, after {' and '.join(waiting)}"
         earlier = self._earlier(step)
-        outputs = (
-            f"{waiting[0]}'s output is" if len(waiting) == 1 else f"{' and '.join(waiting)} give outputs"
+        several = (
+            f"{' and '.join(waiting)}'s outputs are" if len(waiting) > 1 else f"{waiting[0]}'s output is"
         )
-        return f"unless {outputs} unchanged" if earlier else f"never run yet; needs {' and '.join(waiting)}"
+        return f"unless {several} unchanged" if earlier else f"never run yet; needs {' and '.join(waiting)}"
 
     def _earlier(self, step: Step) -> list[dict[str, Any]]:
         records = self.store.recent(step.stage)
@@ -122,14 +122,11 @@ class Planner:
         return "; ".join(fewest) if fewest else "changed"
 
     def _estimates(self, step: Step, known: Mapping[str, str]) -> tuple[Estimate, ...]:
-        if not step.implementation.estimate:
-            return ()
         inputs: dict[str, Artifact | None] = {
             slot.name: self._open(known.get(step.inputs.get(slot.name, "")))
             for slot in BY_NAME[step.stage].takes
         }
-        raw = tuple(resolve(step.implementation.estimate)(step.config, inputs))
-        return tuple(self._corrected(step, one) for one in raw)
+        return tuple(self._corrected(step, one) for one in estimated(step, inputs))
 
     def _open(self, name: str | None) -> Artifact | None:
         try:
@@ -161,6 +158,17 @@ class Planner:
 
 def uncorrected(step: Step, inputs: Mapping[str, Artifact | None]) -> dict[str, float]:
     """What the implementation itself estimates, kept so that later plans can learn how far off it is."""
+    return {one.what: one.value for one in estimated(step, inputs)}
+
+
+def estimated(step: Step, inputs: Mapping[str, Artifact | None]) -> Sequence[Estimate]:
+    """What the implementation says a step will need. Raises PluginError when it cannot say."""
     if not step.implementation.estimate:
-        return {}
-    return {one.what: one.value for one in resolve(step.implementation.estimate)(step.config, inputs)}
+        return ()
+    try:
+        return tuple(resolve(step.implementation.estimate)(step.config, inputs))
+    except PluginError:
+        raise
+    except Exception as error:  # any failure inside foreign code is told with its owner
+        what = f"the estimate of {step.implementation.name} failed: {type(error).__name__}: {error}"
+        raise PluginError(what, where=step.name, remedy="Report it to the plugin's author.") from error

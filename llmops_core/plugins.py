@@ -46,9 +46,11 @@ class Plugins:
     def library(self) -> Library:
         """Bundled and plugins' presets and recipes."""
         found: list[str] = []
-        for call in self.manager.hook.llmops_config_packages.get_hookimpls():
+        calls: Any = self.manager.hook.llmops_config_packages.get_hookimpls()
+        for call in calls:
             try:
-                names = [str(name) for name in call.function()]
+                given: Any = call.function()
+                names = [str(name) for name in given]
                 lost = [name for name in names if package_folder(name) is None]
             except Exception as error:  # any failure inside foreign code is told with its owner
                 self._tell(call, f"cannot name its config packages: {type(error).__name__}: {error}")

@@ -47,7 +47,7 @@ def _choice(group: str, plugins: Plugins, common: type[Any] | None = None) -> di
     cases = [
         {
             "if": {"properties": {"use": {"const": name}}, "required": ["use"]},
-            "then": {"$ref": f"#/$defs/{group}={name}"},
+            "then": {"$ref": f"#/$defs/{group.replace('/', '~1')}={name}"},
         }
         for name in names
     ]
@@ -83,8 +83,7 @@ def _field(field: dataclasses.Field[Any], hint: Any, plugins: Plugins | None) ->
     if field.default is not dataclasses.MISSING:
         found["default"] = plain(field.default)
     kind = _type(hint, says, plugins)
-    scalar = kind.get("type") in ("integer", "number", "boolean") or isinstance(kind.get("type"), list)
-    return {**found, **({"anyOf": [kind, INTERPOLATION, REQUIRED]} if scalar else kind)}
+    return {**found, **(kind if kind.get("type") == "string" else {"anyOf": [kind, INTERPOLATION, REQUIRED]})}
 
 
 def _type(hint: Any, says: Declared, plugins: Plugins | None) -> dict[str, Any]:
