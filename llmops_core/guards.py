@@ -6,8 +6,8 @@ import dataclasses
 import errno
 import logging
 import signal
-import textwrap
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +73,8 @@ def _unexpected(step: str, folder: Path, error: BaseException, secrets: Secrets)
         what = "it tried to end the whole process (SystemExit)"
     lines = str(error).strip().splitlines()
     if lines:
-        what += f": {textwrap.shorten(secrets.redact(lines[0]), LONGEST, placeholder=' ...')}"
+        first = secrets.redact(lines[0])
+        what += f": {first if len(first) <= LONGEST else first[:LONGEST] + ' ...'}"
     return StepError(what, where=step, remedy=remedy)
 
 
@@ -105,8 +106,8 @@ def time_limit(step: Step, tell: Callable[[events.Event], None]) -> Iterator[Non
         fired = True
         raise error()
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit, AGAIN)
+    before, began = signal.signal(signal.SIGALRM, over), time.monotonic()
+    outer, interval = signal.setitimer(signal.ITIMER_REAL, limit, AGAIN)
     try:
         yield
     except TimeLimitError:
@@ -118,6 +119,9 @@ def time_limit(step: Step, tell: Callable[[events.Event], None]) -> Iterator[Non
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if outer:  # somebody else's timer goes on
+            left = outer - (time.monotonic() - began)
+            signal.setitimer(signal.ITIMER_REAL, max(left, 0.001), interval)
     if fired:
         raise error()
 

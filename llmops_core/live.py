@@ -5,31 +5,38 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmops_core import events
 from llmops_core.artifacts import Artifact, Endpoint
-from llmops_core.errors import StepError, UsageError
+from llmops_core.errors import LockedError, StepError, UsageError
 from llmops_core.journal import Action, Deployment, Journal
 from llmops_core.plugins import Plugins, missing, resolve
 from llmops_core.releases import NamedRelease, find, open_release, register
 from llmops_core.store import Store
 from llmops_core.worker import StepRequest, Worker, as_json
 
+FOREGROUND = "llmops serve"
+PATIENCE = 60.0
+"""Seconds that a run waits for another one that acts on the same environment."""
+
 
 def deploy(request: StepRequest, worker: Worker, who: str, action: Action = "deploy") -> Artifact:
     """Act on a live environment, alone in it: stop what is live there, put the release up, keep a journal.
 
     The old server goes first, because both may want the same address and the same memory; when the new
-    one does not come up, the old one is put back. Raises LockedError while another process acts there.
+    one does not come up, the old one is put back. Another run that acts there is waited for; raises
+    LockedError when it takes longer than PATIENCE, or a server in the foreground holds the environment.
     """
     store = Store(Path(request.store))
     release = open_release(store, request.inputs["release"])
     journal = Journal(store.root, lambda text: worker.tell(events.Log(request.step, text, "warning")))
-    with journal.lock(request.environment, who):
+    with _alone_in(journal, request, who, worker):
         name = register(store, release.digest, request.run)
         before = stop(journal, request.environment, worker, f"replaced by {name}")
         try:
@@ -38,6 +45,24 @@ def deploy(request: StepRequest, worker: Worker, who: str, action: Action = "dep
             if before is not None and before.process:
                 _put_back(journal, before, request, worker)
             raise
+
+
+@contextmanager
+def _alone_in(journal: Journal, request: StepRequest, who: str, worker: Worker) -> Iterator[None]:
+    limit, told = time.monotonic() + PATIENCE, False
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(journal.lock(request.environment, who))
+                break
+            except LockedError as error:
+                if FOREGROUND in error.problem.what or time.monotonic() > limit:
+                    raise
+                if not told:
+                    worker.tell(events.Log(request.step, f"{error.problem.what}; waiting"))
+                told = True
+            time.sleep(0.1)
+        yield
 
 
 def _put_up(journal: Journal, request: StepRequest, worker: Worker, name: str, action: Action) -> Artifact:
@@ -131,7 +156,7 @@ def serve(  # noqa: PLR0913  # what the command line says, by name
     opened, config = open_release(store, named.digest), worker.config(request)
     lines = _Serving(Journal(store.root, _warn), named, environment)
     folder = store.temporary("serve")
-    with lines.journal.lock(environment, "llmops serve"):
+    with lines.journal.lock(environment, FOREGROUND):
         try:
             stop(lines.journal, environment, worker, f"replaced by {named.name}")
             run, function = worker.run_for(request, folder), resolve(implementation.foreground)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,7 +24,6 @@ from llmops_core.plugins import Plugins
 from llmops_core.runner import Runner, RunOptions
 from llmops_core.store import Store
 from llmops_core.worker import CoreSteps
-from tests import fake_plugin
 
 RECIPE = """\
 defaults:
@@ -70,6 +74,60 @@ class Project:
     def run(self, *overrides: str, options: RunOptions | None = None) -> Manifest:
         runner = Runner(self.check(*overrides), self.plugins(), self.store, options or RunOptions())
         return runner.run()
+
+
+REPOSITORY = Path(__file__).parent.parent
+FAKE = Path(__file__).with_name("fake_plugin.py")
+
+
+def _module(path: Path) -> ModuleType:
+    """A file as a module of its own: its code, which keys cover, is that file and not all tests."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+fake_plugin = _module(FAKE)
+
+
+@dataclass
+class CommandLine:
+    """The command `llmops` in processes of its own, with the fake plugin installed."""
+
+    folder: Path
+    site: Path
+
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """Start `llmops WORDS...` in the folder."""
+        path = os.pathsep.join([str(self.site), str(REPOSITORY), str(REPOSITORY / "plugins")])
+        return subprocess.Popen(
+            [sys.executable, "-c", "from llmops_core.cli import main; main()", *words],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `llmops WORDS...` to its end."""
+        with self.start(*words, **environment) as process:
+            out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+@pytest.fixture
+def llmops(project: Project, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The command line in the project's folder."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "fake-1.0.dist-info").mkdir()
+    (site / "fake-1.0.dist-info" / "entry_points.txt").write_text("[llmops]\nfake = fake_plugin\n")
+    (site / FAKE.name).symlink_to(FAKE)
+    return CommandLine(project.folder, site)
 
 
 @pytest.fixture

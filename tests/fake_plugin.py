@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,8 +81,10 @@ class FakeRelease:
 class FakeDeploy:
     """Pretends to serve."""
 
-    keep: bool = setting(False, doc="Stays up.")
+    keep: bool = setting(False, doc="Stays up: a real process.")
     replicas: int = setting(1, doc="How many.", at_least=1, output=False)
+    fail: str = setting("", doc="Raises this.", output=False)
+    pause: float = setting(0.0, doc="How long it takes.", unit="seconds", at_least=0, output=False)
 
 
 def make_data(config: FakeData, run: StepRun) -> Dataset:
@@ -144,10 +149,26 @@ def release(config: FakeRelease, run: StepRun, *, candidate: Model, scores: Scor
 
 
 def deploy(config: FakeDeploy, run: StepRun, *, release: Release) -> Endpoint:
+    time.sleep(config.pause)
+    if config.fail:
+        raise RuntimeError(config.fail)
     (run.folder / "answer.txt").write_text("hello")
+    process = os.posix_spawnp("sleep", ["sleep", "120"], os.environ) if config.keep else 0
     return Endpoint(
-        folder=run.folder, url="http://127.0.0.1:1", release=release, environment=run.environment, process=0
+        folder=run.folder,
+        url="http://127.0.0.1:1",
+        release=release,
+        environment=run.environment,
+        process=process,
     )
+
+
+def stop(artifact: Endpoint, run: StepRun) -> None:
+    if artifact.process:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(artifact.process, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(artifact.process, 0)
 
 
 def estimate(config: Any, inputs: Mapping[str, Any]) -> Sequence[Estimate]:
@@ -155,12 +176,12 @@ def estimate(config: Any, inputs: Mapping[str, Any]) -> Sequence[Estimate]:
 
 
 def _one(group: str, name: str, cls: str, target: str, **others: Any) -> Implementation:
-    return Implementation(group, name, f"tests.fake_plugin:{cls}", f"tests.fake_plugin:{target}", **others)
+    return Implementation(group, name, f"{__name__}:{cls}", f"{__name__}:{target}", **others)
 
 
 @hookimpl
 def llmops_implementations() -> Sequence[Implementation]:
-    guess = "tests.fake_plugin:estimate"
+    guess = f"{__name__}:estimate"
     return [
         _one("data", "fake", "FakeData", "make_data", estimate=guess),
         _one("data/step", "share", "FakeStep", "keep_share", seeded=False),
@@ -170,5 +191,5 @@ def llmops_implementations() -> Sequence[Implementation]:
         _one("train/tuning", "large", "FakeTuning", "tuning", seeded=False),
         _one("evaluate", "fake", "FakeEvaluate", "evaluate", gives=("accuracy",)),
         _one("release", "fake", "FakeRelease", "release", seeded=False),
-        _one("deploy", "fake", "FakeDeploy", "deploy", seeded=False),
+        _one("deploy", "fake", "FakeDeploy", "deploy", seeded=False, undo=f"{__name__}:stop"),
     ]
