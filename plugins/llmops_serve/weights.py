@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from jinja2 import TemplateError
 from peft import PeftConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.utils import logging
 
 from llmops_serve.protocol import ApiError
 from llmops_serve.server_settings import ServerSettings
@@ -77,7 +79,12 @@ class Loaded:
 
 
 def load(settings: ServerSettings, tell: Callable[[str], None]) -> Loaded:
-    """The model of a release, its adapter added into the weights where that is exact enough."""
+    """The model of a release, its adapter added into the weights where that is exact enough.
+
+    The process is the server's own: bars and notices of the libraries are turned off for good.
+    """
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    warnings.simplefilter("ignore", FutureWarning)
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
