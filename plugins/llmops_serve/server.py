@@ -50,7 +50,6 @@ def _serve(settings: ServerSettings, api_key: str | None, listening: socket.sock
         uvicorn.Config(
             build_app(engine, settings, api_key),
             access_log=False,
-            log_level="warning",
             timeout_graceful_shutdown=max(1, round(settings.stop_limit)),
             ws="none",
         )
