@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,8 @@ def check(recipe: str, overrides: Sequence[str], plugins: Plugins, *, modules: b
     if found is not None:
         for call in plugins.manager.hook.llmops_check.get_hookimpls():
             problems += _ask(call, found)
-    problems += _modules(checker.steps, plugins, composed) if modules else []
+    used = in_use(checker.steps, checker.settings, plugins) if modules else []
+    problems += _modules(used, composed)
     problems = list(dict.fromkeys(problems))
     if problems or found is None:
         raise RecipeError(composed.name, problems)
@@ -49,15 +50,23 @@ def _ask(call: Any, recipe: Recipe) -> list[Problem]:
         return [Problem(f"plugin {call.plugin_name}", what, "Upgrade or remove it.")]
 
 
-def _modules(steps: Sequence[Step], plugins: Plugins, composed: Composed) -> list[Problem]:
+def _modules(used: Sequence[tuple[str, Implementation]], composed: Composed) -> list[Problem]:
     problems = []
-    for step in steps:
-        for where, implementation in chosen(step, plugins):
-            if absent := missing(implementation):
-                what = f"{implementation.name} needs {', '.join(absent)}, not installed here"
-                remedy = f"pip install '{implementation.extra or ' '.join(absent)}'"
-                problems.append(Problem(where, what, remedy, composed.origins.of(where)))
+    for where, implementation in used:
+        if absent := missing(implementation):
+            what = f"{implementation.name} needs {', '.join(absent)}, not installed here"
+            remedy = f"pip install '{implementation.extra or ' '.join(absent)}'"
+            problems.append(Problem(where, what, remedy, composed.origins.of(where)))
     return problems
+
+
+def in_use(
+    steps: Iterable[Step], settings: RecipeSettings, plugins: Plugins
+) -> list[tuple[str, Implementation]]:
+    """Every implementation that steps and settings name, parts included, each with its dotted path."""
+    found = [one for step in steps for one in chosen(step, plugins)]
+    beside = [(path, plugins.find(one.group, one.use)) for path, one in parts_of(settings.track, "track")]
+    return [*found, *((path, one) for path, one in beside if one is not None)]
 
 
 def chosen(step: Step, plugins: Plugins) -> list[tuple[str, Implementation]]:
@@ -93,6 +102,7 @@ class Checker:
     problems: list[Problem] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     """The steps that could be read."""
+    settings: RecipeSettings = field(default_factory=RecipeSettings)
 
     def report(self, path: str, what: str, remedy: str) -> None:
         """Note a problem with where its value came from."""
@@ -133,7 +143,10 @@ class Checker:
             if name not in own and name not in steps and not isinstance(value, Bad):
                 self._odd(name, value)
         read = self._reading().read(own, RecipeSettings, "")
-        return read if isinstance(read, RecipeSettings) else None
+        if not isinstance(read, RecipeSettings):
+            return None
+        self.settings = read
+        return read
 
     def _odd(self, name: str, value: Any) -> None:
         """Tell what a name at the top is that is neither a setting nor a step."""

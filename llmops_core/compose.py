@@ -151,12 +151,13 @@ class Composition:
             _store("", name.lstrip("/"), document, "_global_")
         for choice in written.choices.values():
             path_or_none = self.library.preset(choice.group, choice.name)
+            home = None if choice.home == choice.package else choice.home
             if path_or_none is not None:
                 header = header_package(path_or_none)
-                package = header if header is None else header or "_global_"
+                package = home if header is None else header or "_global_"
                 _store(choice.group, choice.name, self._document(path_or_none), package)
             elif choice.name != NOTHING:
-                _store(choice.group, choice.name, {"use": choice.name}, None)
+                _store(choice.group, choice.name, {"use": choice.name}, home)
         for group in absent:
             _store(group, STANDS_IN, {}, None)
 

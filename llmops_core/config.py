@@ -9,7 +9,7 @@ from typing import Any
 
 from llmops_core.hookspecs import Implementation
 from llmops_core.origins import Origins
-from llmops_core.settings import setting
+from llmops_core.settings import Part, parts, setting
 
 FORMAT = 1
 """The version of the recipe format that this release writes and reads."""
@@ -47,6 +47,9 @@ class RecipeSettings:
     seed: int = setting(7, doc="Where all randomness starts.", at_least=0, at_most=2**31 - 1)
     store: str = setting(
         ".llmops", doc="The folder that holds artifacts and the records of runs.", output=False
+    )
+    track: Mapping[str, Part] = parts(
+        "track", doc="Where this recipe's runs are also recorded.", output=False
     )
 
 

@@ -11,7 +11,7 @@ import yaml
 from llmops_core.errors import Problem
 from llmops_core.locate import Library, did_you_mean
 from llmops_core.nodes import header_package, member, place, read_nodes, shown, text
-from llmops_core.stages import BY_NAME
+from llmops_core.stages import BESIDE, BY_NAME
 
 NOTHING = "null"
 """The name of a choice of nothing: the step or part is left out."""
@@ -34,6 +34,11 @@ class Default:
         """As Hydra writes it: "train/tuning" or "data@documents"."""
         own = self.group.replace("/", ".")
         return self.group if self.package == own else f"{self.group}@{self.package}"
+
+    @property
+    def home(self) -> str:
+        """Where its values stand: its package, or its own name below a group beside the stages."""
+        return f"{self.group}.{self.name}" if self.package == self.group in BESIDE else self.package
 
 
 @dataclass
@@ -86,7 +91,7 @@ class Written:
             choice = self.choices[item]
             if path := library.preset(choice.group, choice.name):
                 package = header_package(path)
-                found.append((path, choice, choice.package if package is None else package))
+                found.append((path, choice, choice.home if package is None else package))
         return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmops_core import wording
-from llmops_core.check import check, chosen
+from llmops_core.check import check, in_use
 from llmops_core.config import Recipe
 from llmops_core.errors import LlmopsError
 from llmops_core.listing import columns
@@ -58,16 +58,17 @@ def diagnose(plugins: Plugins) -> Diagnosis:
         "plugins": ", ".join(dict.fromkeys(str(point) for point, _ in plugins.loaded if point.version)),
     }
     loaded = [str(point) for point, _ in plugins.loaded]
-    return Diagnosis(facts, loaded, [str(problem) for problem in plugins.problems], recipes, install_command(absent))
+    return Diagnosis(
+        facts, loaded, [str(problem) for problem in plugins.problems], recipes, install_command(absent)
+    )
 
 
 def lacking(recipe: Recipe, plugins: Plugins) -> dict[str, str]:
     """Each module that a recipe's steps need and that is not installed, with what brings it."""
     found: dict[str, str] = {}
-    for step in recipe.steps:
-        for _, implementation in chosen(step, plugins):
-            for module in missing(implementation):
-                found.setdefault(module, implementation.extra or module)
+    for _, implementation in in_use(recipe.steps, recipe.settings, plugins):
+        for module in missing(implementation):
+            found.setdefault(module, implementation.extra or module)
     return found
 
 

@@ -42,6 +42,8 @@ class Manifest:
     document: dict[str, Any]
     store: Store
     secrets: Secrets = field(default_factory=Secrets)
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What plugins keep from one event of the run to the next, each under its name; never written."""
 
     @property
     def id(self) -> str:

@@ -13,7 +13,7 @@ from llmops_core.locate import did_you_mean
 from llmops_core.nodes import member, read_nodes, shown, text
 from llmops_core.plugins import Plugins, missing, resolve
 from llmops_core.settings import Declared, Part, declared
-from llmops_core.stages import BY_NAME
+from llmops_core.stages import BESIDE, BY_NAME
 from llmops_core.typed import plain
 
 
@@ -31,7 +31,7 @@ def groups(plugins: Plugins) -> list[dict[str, Any]]:
     """Each group with how many names it offers."""
     rows = []
     for group in sorted({*plugins.groups(), *plugins.library.groups}):
-        about = BY_NAME[group].about if group in BY_NAME else ""
+        about = BY_NAME[group].about if group in BY_NAME else BESIDE.get(group, "")
         rows.append(
             {"group": group, "options": ", ".join(plugins.options(group, plugins.library)), "about": about}
         )

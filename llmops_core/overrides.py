@@ -15,7 +15,7 @@ from llmops_core.errors import Problem
 from llmops_core.locate import did_you_mean
 from llmops_core.origins import COMMAND_LINE
 from llmops_core.secret_names import looks_secret
-from llmops_core.stages import BY_NAME
+from llmops_core.stages import BESIDE, BY_NAME
 
 KEY = r"[A-Za-z_][\w./\-]*(?:@[\w.\-]+)?"
 ASSIGNED = re.compile(rf"(\+{{0,2}})({KEY})=(.*)", re.DOTALL)
@@ -108,7 +108,7 @@ class Reader:
         first, _, rest = one.key.partition(".")
         stage = self.written.steps().get(first) or (first if first in BY_NAME else None)
         if stage is None:
-            return one.key if one.key == ENVIRONMENT else None
+            return one.key if one.key in (ENVIRONMENT, *BESIDE) else None
         group = "/".join([stage, *rest.split(".")]) if rest else stage
         return group if group in self.groups and (not rest or isinstance(one.value, str)) else None
 

@@ -17,7 +17,7 @@ from llmops_core.entry_points import PLUGINS, EntryPoint, entry_points
 from llmops_core.errors import PluginError, Problem
 from llmops_core.hookspecs import Implementation
 from llmops_core.locate import Library, did_you_mean, nearest, package_folder
-from llmops_core.stages import BY_NAME
+from llmops_core.stages import BESIDE, BY_NAME
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Plugins:
     def event(self, run: Any, event: Any) -> list[str]:
         """Tell every plugin; gives one line for each that failed, so that none fails the run."""
         failed = []
-        for call in self.manager.hook.llmops_event.get_hookimpls():
+        for call in reversed(self.manager.hook.llmops_event.get_hookimpls()):  # as pluggy itself calls them
             try:
                 call.function(*[{"run": run, "event": event}[name] for name in call.argnames])
             except Exception as error:
@@ -163,9 +163,9 @@ def _offer(plugins: Plugins, point: EntryPoint, module: Any) -> bool:
             )
             continue
         key = (one.group, one.name)
-        if one.group.split("/")[0] not in BY_NAME:
+        if one.group.split("/")[0] not in {*BY_NAME, *BESIDE}:
             what = f"{one.group}={one.name} belongs to no stage"
-            remedy = did_you_mean(one.group.split("/")[0], BY_NAME) + "See llmops_core/stages.py"
+            remedy = did_you_mean(one.group.split("/")[0], [*BY_NAME, *BESIDE]) + "See llmops_core/stages.py"
             plugins.problems.append(Problem(str(point), what, remedy))
         elif key in plugins.owners:
             what = f"{one.group}={one.name} is offered twice, by {plugins.owners[key]} and by {point}"

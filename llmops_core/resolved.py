@@ -21,6 +21,8 @@ OPENS = re.compile(r"(\\*)\$\{")
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain values; a step under another name than its stage's says which it is of."""
     document: dict[str, Any] = {"env": recipe.environment, **plain(recipe.settings)}
+    if not recipe.settings.track:
+        del document["track"]
     for step in recipe.steps:
         node: dict[str, Any] = {} if step.name == step.stage else {"stage": step.stage}
         document[step.name] = {

@@ -13,10 +13,11 @@ from llmops_core.errors import LlmopsError, UsageError
 from llmops_core.guards import log_file, told_as_error
 from llmops_core.journal import Deployment, Journal
 from llmops_core.live import deploy
-from llmops_core.manifest import Manifest, machine, new_run, now
+from llmops_core.manifest import Manifest, machine, new_run, now, read_run
 from llmops_core.plugins import Plugins
 from llmops_core.runner import redacted
 from llmops_core.secrets import Secrets, named_in
+from llmops_core.stages import BESIDE
 from llmops_core.store import Store
 from llmops_core.worker import StepRequest, Worker
 
@@ -36,8 +37,10 @@ def rollback(store: Store, environment: str, plugins: Plugins, secrets: Secrets 
     store.prepare()
     request = StepRequest(**previous.how["step"])
     secrets = secrets or Secrets()
-    secrets.expect(named_in(request.config))
-    manifest = new_run(store, _document(request, previous), secrets)
+    document = _document(request, previous)
+    document["config"] |= _tracking(store, previous.run)
+    secrets.expect(named_in(document["config"]))
+    manifest = new_run(store, document, secrets)
     return _Rollback(store, plugins, manifest).run(request, previous)
 
 
@@ -59,6 +62,15 @@ def _document(request: StepRequest, previous: Deployment) -> dict[str, Any]:
         "config": {request.step: dict(request.config)},
         "steps": [record],
     }
+
+
+def _tracking(store: Store, run: str) -> dict[str, Any]:
+    """Where the run that deployed it was also recorded: its rollback is recorded there too."""
+    try:
+        config = read_run(store, run).document.get("config") or {}
+    except LlmopsError:
+        return {}  # its record was removed, which undoes no deployment
+    return {name: config[name] for name in BESIDE if name in config}
 
 
 @dataclass(frozen=True)

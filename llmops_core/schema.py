@@ -24,7 +24,7 @@ def schema(plugins: Plugins) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "defaults": {"type": "array", "items": {"type": ["string", "object"]}},
         "env": {"type": "string"},
-        **_properties(RecipeSettings),
+        **_properties(RecipeSettings, plugins),
     }
     for stage in STAGES:
         properties[stage.name] = {"description": stage.about, **_choice(stage.name, plugins, StepSettings)}

@@ -50,3 +50,6 @@ STAGES = (
 )
 
 BY_NAME = {stage.name: stage for stage in STAGES}
+
+BESIDE = {"track": "where runs are also recorded"}
+"""Groups that are no stage: settings of the whole recipe, whose members stand there by name."""
