@@ -9,14 +9,14 @@ from typing import Any
 
 from llmops_core.compose import Composed, compose
 from llmops_core.config import Recipe, RecipeSettings, Step, StepSettings
-from llmops_core.errors import Problem, RecipeError
+from llmops_core.errors import PluginError, Problem, RecipeError
 from llmops_core.hookspecs import Implementation
 from llmops_core.locate import Library, did_you_mean
 from llmops_core.nodes import shown
 from llmops_core.plugins import Plugins, missing, resolve, suggestion
 from llmops_core.settings import Part
 from llmops_core.stages import BY_NAME
-from llmops_core.typed import BAD, MISSING, Bad, Reading
+from llmops_core.typed import BAD, MISSING, Bad, Reading, fault_of
 from llmops_core.wiring import sequence, wire
 
 COMMON = ("inputs", "retry", "time_limit")
@@ -230,15 +230,17 @@ class Checker:
 
     def _class(self, path: str, implementation: Implementation) -> type[Any] | None:
         try:
-            return resolve(implementation.config)  # type: ignore[return-value]
-        except Exception as error:  # any failure inside foreign code is told with its owner
-            owner = self.plugins.owners[(implementation.group, implementation.name)]
-            self.report(
-                path,
-                f"{owner} cannot give the config of {implementation.name}: {error}",
-                "Upgrade or remove it.",
-            )
-            return None
+            cls: Any = resolve(implementation.config)
+            reserved = (*COMMON, "use", "stage") if implementation.group in BY_NAME else ("use",)
+            fault = fault_of(cls, reserved)
+        except PluginError as error:
+            fault = error.problem.what
+        if not fault:
+            return cls  # type: ignore[no-any-return]
+        owner = self.plugins.owners[(implementation.group, implementation.name)]
+        what = f"{owner} cannot give the config of {implementation.name}: {fault}"
+        self.report(path, what, "Upgrade or remove it.")
+        return None
 
     def _given(self, step: Step) -> tuple[str, ...]:
         return tuple(name for _, one in chosen(step, self.plugins) for name in one.gives)

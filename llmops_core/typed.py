@@ -68,7 +68,9 @@ class Reading:
             value = self._field(node.get(name, UNSET), hints[name], field, where)
             if value is not UNSET:
                 values[name] = value
-        if any(isinstance(value, Bad) for value in values.values()):
+        if any(isinstance(value, Bad) for value in values.values()) or any(
+            name not in fields for name in node
+        ):
             return BAD
         try:
             return cls(**values)
@@ -268,6 +270,27 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(member) for member in value]
     return value
+
+
+def fault_of(cls: Any, reserved: Sequence[str]) -> str:
+    """Why a class cannot be read into, as its plugin declares it; "" when it can.
+
+    `reserved` are the names that the core itself uses beside the fields.
+    """
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
+        return "it is no dataclass"
+    try:
+        hints = _hints(cls)
+        for field in dataclasses.fields(cls):
+            if field.init:
+                declared(field)
+    except (TypeError, NameError, AttributeError) as error:
+        return str(error)
+    taken = [field.name for field in dataclasses.fields(cls) if field.name in reserved]
+    if taken:
+        return f"it has a field called {taken[0]}, which every step or part has already"
+    nested = [hint for hint in hints.values() if dataclasses.is_dataclass(hint) and hint is not Part]
+    return next((fault for inner in nested if (fault := fault_of(inner, ()))), "")
 
 
 def _hints(cls: type[Any]) -> dict[str, Any]:
