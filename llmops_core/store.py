@@ -88,9 +88,11 @@ class Store:
         folder = self.root / "scratch" / key
         with locked_folder(folder) as mine:
             if mine:
-                yield folder
-                with suppress(OSError):
-                    folder.rmdir()  # only when nothing was kept
+                try:
+                    yield folder
+                finally:
+                    with suppress(OSError):
+                        folder.rmdir()  # only when nothing was kept
                 return
             stead = self.temporary("scratch")
             try:

@@ -153,7 +153,10 @@ def deploy(config: FakeDeploy, run: StepRun, *, release: Release) -> Endpoint:
     if config.fail:
         raise RuntimeError(config.fail)
     (run.folder / "answer.txt").write_text("hello")
-    process = os.posix_spawnp("sleep", ["sleep", "120"], os.environ) if config.keep else 0
+    silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    process = 0
+    if config.keep:
+        process = os.posix_spawnp("sleep", ["sleep", "120"], os.environ, file_actions=silent)
     return Endpoint(
         folder=run.folder,
         url="http://127.0.0.1:1",
