@@ -55,6 +55,7 @@ def _document(request: StepRequest, previous: Deployment) -> dict[str, Any]:
         "status": "running",
     }
     return {
+        "parent": previous.run,
         "recipe": "rollback",
         "overrides": [],
         "environment": request.environment,

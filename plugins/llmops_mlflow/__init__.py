@@ -1,0 +1,1 @@
+"""Records runs in MLflow, and keeps its model registry in step with the releases."""
