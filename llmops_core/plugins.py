@@ -15,7 +15,7 @@ import pluggy
 from llmops_core import hookspecs
 from llmops_core.entry_points import PLUGINS, EntryPoint, entry_points
 from llmops_core.errors import PluginError, Problem
-from llmops_core.hookspecs import Implementation
+from llmops_core.hookspecs import CONTRACT_VERSION, Implementation
 from llmops_core.locate import Library, did_you_mean, nearest, package_folder
 from llmops_core.stages import BESIDE, BY_NAME
 
@@ -105,6 +105,9 @@ def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
     manager = plugins.manager
     if manager.is_registered(module):
         return  # two entry points of one distribution name the same module
+    if problem := _of_another_contract(point, module):
+        plugins.problems.append(problem)
+        return
     known = {name for name in vars(hookspecs) if name.startswith("llmops_")}
     odd = [
         name
@@ -143,6 +146,20 @@ def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
         return
     if _offer(plugins, point, module):
         plugins.loaded.append((point, module))
+
+
+def _of_another_contract(point: EntryPoint, module: Any) -> Problem | None:
+    """What is wrong with a plugin made for another major version of the contract; it is not taken in."""
+    # one that does not say was made when there was only the first; our own parts are no distribution
+    made_for = getattr(module, "LLMOPS_CONTRACT", 1 if point.version else CONTRACT_VERSION)
+    if made_for == CONTRACT_VERSION:
+        return None
+    what = (
+        f"the plugin {point.name} was made for plugin contract {made_for}; this llmops has {CONTRACT_VERSION}"
+    )
+    newer = isinstance(made_for, int) and made_for > CONTRACT_VERSION
+    upgrade = "llmops" if newer else point.distribution
+    return Problem(str(point), what, f"Upgrade {upgrade}: pip install --upgrade {upgrade}")
 
 
 def _offer(plugins: Plugins, point: EntryPoint, module: Any) -> bool:

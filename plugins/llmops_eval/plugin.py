@@ -11,6 +11,8 @@ from llmops_core.hookspecs import Implementation, hookimpl
 if TYPE_CHECKING:
     from llmops_core.config import Recipe
 
+LLMOPS_CONTRACT = 1
+
 
 @hookimpl
 def llmops_implementations() -> Sequence[Implementation]:

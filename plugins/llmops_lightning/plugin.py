@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from llmops_core.hookspecs import Implementation, hookimpl
 
+LLMOPS_CONTRACT = 1
+
 NEEDS = ("torch", "transformers", "pytorch_lightning", "safetensors")
 EXTRA = "llmops[train]"
 

@@ -14,6 +14,8 @@ from llmops_core.hookspecs import hookimpl
 if TYPE_CHECKING:
     from llmops_core.artifacts import Artifact
 
+LLMOPS_CONTRACT = 1
+
 FILE = "report.html"
 
 
