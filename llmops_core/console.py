@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,8 @@ from llmops_core.manifest import Manifest
 
 SAMPLES = 3
 WIDTH = 100
+PROGRESS_EVERY = 30.0
+"""Seconds between lines of progress where there is no terminal."""
 
 
 @dataclass
@@ -23,9 +27,11 @@ class Console:
     """Prints to standard error while a run goes: bars on a terminal, lines elsewhere."""
 
     bars: bool = field(default_factory=lambda: sys.stderr.isatty())
+    clock: Callable[[], float] = time.monotonic
     _progress: Any = None
     _task: Any = None
     _width: int = 10
+    _said: float = 0.0
 
     @hookimpl
     def llmops_event(self, run: Manifest, event: events.Event) -> None:
@@ -49,11 +55,14 @@ class Console:
             self._say(
                 event.step, f"attempt {event.attempt} failed: {event.error} Trying again in {event.wait:g} s."
             )
-        elif isinstance(event, (events.StepFailed, events.RunEnded)):
+        elif isinstance(event, events.StepFailed):
+            self._finish()
+            self._say(event.step, "failed")
+        elif isinstance(event, events.RunEnded):
             self._finish()
 
     def _say(self, step: str, text: str) -> None:
-        self._line(f"  {step:<{self._width}}  {text}")
+        self._line(f"  {step:<{self._width}}  {text}" if step else f"  {text}")
 
     def _line(self, text: str) -> None:
         if self._progress is not None:
@@ -63,8 +72,8 @@ class Console:
             sys.stderr.flush()
 
     def _begin(self, step: str) -> None:
+        self._said = self.clock()
         if not self.bars:
-            self._say(step, "runs")
             return
         from rich.console import Console as Terminal
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -81,10 +90,13 @@ class Console:
         self._progress.start()
 
     def _advance(self, event: events.Progress) -> None:
-        if self._progress is None:
-            return
         numbers = "  ".join(f"{name} {wording.score(value)}" for name, value in event.numbers.items())
         counted = f"{event.done:,.0f}/{event.total:,.0f}" if event.total else ""
+        if self._progress is None:
+            if self.clock() - self._said >= PROGRESS_EVERY:
+                self._said = self.clock()
+                self._say(event.step, f"{counted}  {numbers}".strip())
+            return
         self._progress.update(
             self._task, completed=event.done, total=event.total or None, counted=counted, numbers=numbers
         )

@@ -17,11 +17,16 @@ def differences(old: Manifest, new: Manifest) -> list[dict[str, Any]]:
     rows = _changed("config", _flat(old.document.get("config", {})), _flat(new.document.get("config", {})))
     for what in ("packages", "machine", "git"):
         rows += _changed(what, old.document.get(what) or {}, new.document.get(what) or {})
-    for record in new.document.get("steps", ()):
-        before = next((one for one in old.document.get("steps", ()) if one["name"] == record["name"]), None)
-        if before is None or before.get("output") != record.get("output"):
-            rows.append(_row("output", record["name"], _short(before), _short(record)))
+    before, after = _steps(old), _steps(new)
+    for name in [*after, *(name for name in before if name not in after)]:
+        was, now = before.get(name), after.get(name)
+        if was is None or now is None or was.get("output") != now.get("output"):
+            rows.append(_row("output", name, _short(was), _short(now)))
     return rows + _scores(old, new)
+
+
+def _steps(run: Manifest) -> dict[str, Mapping[str, Any]]:
+    return {record["name"]: record for record in run.document.get("steps", ())}
 
 
 def _changed(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -54,12 +59,11 @@ def _short(record: Mapping[str, Any] | None) -> str:
 
 
 def _scores(old: Manifest, new: Manifest) -> list[dict[str, Any]]:
-    before, after = _values(old), _values(new)
-    return [
-        _row("score", name, wording.score(before[name]["value"]), wording.score(score["value"]))
-        for name, score in after.items()
-        if name in before and before[name]["value"] != score["value"]
-    ]
+    before = {name: wording.score(score["value"]) for name, score in _values(old).items()}
+    after = {name: wording.score(score["value"]) for name, score in _values(new).items()}
+    if not before or not after:
+        return []  # one of them measured nothing: its outputs say so
+    return _changed("score", before, after)
 
 
 def _values(run: Manifest) -> dict[str, Any]:

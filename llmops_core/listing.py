@@ -140,10 +140,8 @@ def run(found: Manifest) -> str:
     lines += [f"  warning: {text}" for text in [*document.get("warnings", ()), *warnings]]
     if document.get("error"):
         error = document["error"]
-        lines += [
-            "",
-            f"  {error.get('where', '')}: {error.get('what', '')} {error.get('remedy', '')}".rstrip(),
-        ]
+        problem = Problem(*(str(error.get(part) or "") for part in ("where", "what", "remedy")))
+        lines += ["", f"  {problem}"]
     report = found.folder / "report.html"
     if report.exists():
         lines += ["", f"report: {report}"]
@@ -156,7 +154,7 @@ def run_table(document: Mapping[str, Any]) -> str:
         (
             str(step.get("name")),
             str(step.get("status")),
-            str(step.get("result") or step.get("reason") or ""),
+            str(step.get("result") or (step.get("error") or {}).get("what") or step.get("reason") or ""),
             compared(step),
         )
         for step in document.get("steps", ())
