@@ -54,6 +54,10 @@ def _default(
         return inputs.get(candidate, {}).get("model") if candidate else None
     if slot.kind == "Model":
         trained = [name for name in before if stages[name] == "train"]
+        if stages[step] != "train":
+            # the last model: the one that no other training starts from
+            used = {inputs[name].get("model") for name in trained}
+            trained = [name for name in trained if name not in used] or trained
         if trained:
             return trained[-1]
     fitting = [name for name in before if BY_NAME[stages[name]].gives == slot.kind]
@@ -83,7 +87,9 @@ def _fits(slot: Slot, source: str, step: str, stages: Mapping[str, str], report:
         return False
     gives = BY_NAME[stages[source]].gives
     if gives != slot.kind:
-        report(where, f"{source} gives a {gives}, and {slot.name} is a {slot.kind}", "Name a step that fits.")
+        fitting = [name for name in stages if BY_NAME[stages[name]].gives == slot.kind and name != step]
+        what = f"{source} gives a {gives}, and {slot.name} is a {slot.kind}"
+        report(where, what, f"These fit: {', '.join(fitting)}." if fitting else "No step of the recipe fits.")
         return False
     return True
 
