@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-NAME = "training.ckpt"
+from llmops_core.errors import StepError
+
+PATTERN = "step-*.ckpt"
+KEPT = 2
+"""Checkpoints that are kept: the newest, and one before it for the case that the disk tears the newest."""
+DECISIVE = ("model", "plan", "settings")
+"""What a checkpoint must share with the training that goes on from it."""
 
 
 @dataclass(frozen=True)
@@ -27,27 +33,45 @@ class Checkpoint:
     """The curve so far."""
 
 
-def write(folder: Path, checkpoint: Checkpoint, training: str) -> None:
-    """Replace the folder's checkpoint; a kill at any moment leaves the old one or the new one, whole.
+def write(folder: Path, checkpoint: Checkpoint, training: Mapping[str, str]) -> None:
+    """Add a checkpoint; a kill at any moment leaves the old ones, and the new one whole or not at all.
 
-    `training` tells trainings apart: one only goes on from its own.
+    `training` tells trainings apart: its model, plan and settings, and what else decides the last bits.
     """
-    partial = folder / f"{NAME}.partial"
+    place = folder / f"step-{checkpoint.step:08}.ckpt"
+    partial = place.with_suffix(".partial")
     with partial.open("wb") as file:
-        torch.save({"training": training, **vars(checkpoint)}, file)
+        torch.save({"training": dict(training), **vars(checkpoint)}, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(folder / NAME)
+    partial.replace(place)
+    for old in sorted(folder.glob(PATTERN))[:-KEPT]:
+        old.unlink()
 
 
-def read(folder: Path, training: str) -> Checkpoint | None:
-    """The folder's checkpoint, or None where there is none of this training."""
-    try:
-        found = torch.load(folder / NAME, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+def read(folder: Path, training: Mapping[str, str], warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint, or None: where there is none, or only of other library versions.
+
+    What is passed over is told. Raises StepError when it is of another model or plan, or of other settings.
+    """
+    for place in sorted(folder.glob(PATTERN), reverse=True):
+        try:
+            found = torch.load(place, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+            warn(f"the checkpoint {place.name} cannot be read: the one before it is taken")
+            continue
+        told = found.pop("training", {})
+        others = [name for name in DECISIVE if told.get(name) != training[name]]
+        if others:
+            raise StepError(
+                f"the checkpoint {place} was made with another {' and other '.join(others)}",
+                remedy="Train with what it was made with, or move that file away to start over.",
+            )
+        if told == dict(training):
+            return Checkpoint(**found)
+        changed = ", ".join(
+            f"{name} {told.get(name)}" for name in training if told.get(name) != training[name]
+        )
+        warn(f"the checkpoint {place.name} was made with {changed}: starting over, for the same bytes")
         return None
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-        return None
-    if found.pop("training", "") != training:
-        return None
-    return Checkpoint(**found)
+    return None

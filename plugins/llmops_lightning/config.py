@@ -44,7 +44,23 @@ class SingleStrategy:
 
 @dataclass(frozen=True)
 class Sft:
-    """Supervised fine-tuning on dialogues: only the assistant's turns, with their terminators, have loss."""
+    """Supervised fine-tuning: only what is to be answered has loss, with the token that ends it.
+
+    A row holds `messages` (the assistant's turns are learned), `prompt` and `completion`, or `instruction`,
+    `output` and perhaps `input` (asked in the words of the chat template).
+    """
+
+    turns: Literal["all", "last"] = setting(
+        "all", doc="Which of a dialogue's assistant turns have loss.", neutral="all"
+    )
+    label_smoothing: float = setting(
+        0.0,
+        doc="Share of the target's probability that is spread over all tokens while learning; the "
+        "validation loss is without it.",
+        at_least=0,
+        below=1,
+        neutral=0.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -57,8 +73,17 @@ class LightningTrain:
     lr: float = setting(
         1e-3, doc="Peak learning rate. Adapters bear about 1e-3, whole weights 1e-5.", above=0
     )
-    schedule: Literal["cosine", "linear", "constant"] = setting(
-        "cosine", doc="How the learning rate goes from its peak to zero after the warm-up."
+    schedule: Literal["cosine", "linear", "constant", "stable"] = setting(
+        "cosine",
+        doc="How the learning rate goes after the warm-up: down to its end along a cosine or a line, not at "
+        "all, or (stable) only in the last fifth of the training.",
+    )
+    lr_floor: float = setting(
+        0.0,
+        doc="Share of `lr` that the schedule ends at.",
+        at_least=0,
+        at_most=1,
+        neutral=0.0,
     )
     warmup_steps: int = setting(
         4, doc="Optimizer steps over which the learning rate rises to its peak.", at_least=0
@@ -73,7 +98,12 @@ class LightningTrain:
         "machine with many cores raise it and lower `batch_size`.",
         at_least=1,
     )
-    max_length: int = setting(1024, doc="Longer rows are cut.", unit="tokens", at_least=2)
+    max_length: int | None = setting(
+        None,
+        doc="Longer rows are cut. By default 1024, or the model's context where that is shorter.",
+        unit="tokens",
+        at_least=2,
+    )
     gradient_clip: float | None = setting(1.0, doc="Norm that gradients are scaled down to.", above=0)
     precision: Literal["fp32", "bf16"] = setting(
         "fp32", doc="bf16 computes in mixed precision, for accelerators; the weights stay fp32."
@@ -98,6 +128,19 @@ class LightningTrain:
         None,
         doc="CPU threads, each with a micro-batch of its own, so at most `accumulate`; by default the number "
         "that turns out fastest in the first steps. The result does not depend on it.",
+        at_least=1,
+        output=False,
+    )
+    max_silent_share: float = setting(
+        0.5,
+        doc="Refuse data when more than this share of its rows has nothing to learn within `max_length`.",
+        at_least=0,
+        at_most=1,
+        output=False,
+    )
+    processes: int | None = setting(
+        None,
+        doc="Processes that turn rows into tokens; by default one for every 20,000 rows, up to the cores.",
         at_least=1,
         output=False,
     )

@@ -15,6 +15,8 @@ OPERATIONS_A_SECOND = 2e11
 BYTES_A_TOKEN = 3.5
 """Of a row's JSON, for each token it becomes."""
 UNKNOWN_ROWS, UNKNOWN_TOKENS = 1000, 100
+LENGTH = 1024
+"""The longest row, in tokens, where nothing is said of it."""
 LIBRARIES = 1.0e9
 ACTIVATIONS = 1.1e-2
 """Bytes of activations for each token and weight, measured with adapters on a 135M-parameter model."""
@@ -33,7 +35,7 @@ def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> S
     operations = (6 if full else 4) * model.parameters * seen * length
     validated = 2 * 2 * model.parameters * config.validation_rows * length
     seconds = START + (operations + validated) / OPERATIONS_A_SECOND
-    at_once = config.batch_size * min(2, config.accumulate) * min(2 * length, config.max_length)
+    at_once = config.batch_size * min(2, config.accumulate) * min(2 * length, _longest(config))
     memory = LIBRARIES + model.parameters * ((16 if full else 4) + ACTIVATIONS * at_once)
     return (
         Estimate("time", seconds, f"{basis}, at 0.2 TFLOP/s of two CPU cores"),
@@ -41,14 +43,18 @@ def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> S
     )
 
 
+def _longest(config: LightningTrain) -> int:
+    return config.max_length or LENGTH
+
+
 def _rows(config: LightningTrain, data: Dataset | None) -> tuple[float, float, str]:
     """How many rows there are and how long they are, in tokens, and how that is known."""
     if data is None:
         rows = config.max_rows or UNKNOWN_ROWS
-        return rows, min(UNKNOWN_TOKENS, config.max_length), f"{rows} rows of {UNKNOWN_TOKENS} tokens assumed"
+        return rows, min(UNKNOWN_TOKENS, _longest(config)), f"{rows} rows of {UNKNOWN_TOKENS} tokens assumed"
     whole = max(1, data.rows.get("train", 0))
     rows = min(config.max_rows or whole, whole)
     file = data.path("train")
     size = file.stat().st_size if file.is_file() else whole * UNKNOWN_TOKENS * BYTES_A_TOKEN
-    length = min(size / whole / BYTES_A_TOKEN, config.max_length)
+    length = min(size / whole / BYTES_A_TOKEN, _longest(config))
     return rows, length, f"{rows} rows of about {length:.0f} tokens"

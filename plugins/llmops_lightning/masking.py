@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmops_core.errors import DataError, StepError
-from llmops_lightning.objective import Example
+from llmops_lightning.objective import NO_LOSS, Tokens
 
 
 def check_tokenizer(tokenizer: Any) -> None:
@@ -31,22 +31,31 @@ def check_tokenizer(tokenizer: Any) -> None:
         )
 
 
-def encode(messages: Sequence[Mapping[str, Any]], tokenizer: Any) -> Example:
-    """A dialogue as tokens and labels, whole. Raises DataError when no sure mask can be made."""
+def tokenizer_identity(tokenizer: Any) -> str:
+    """All that decides what tokens a text becomes."""
+    inner = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else repr(tokenizer)
+    return f"{inner}\n{tokenizer.chat_template}\n{sorted(tokenizer.special_tokens_map.items())}"
+
+
+def encode(messages: Sequence[Mapping[str, Any]], tokenizer: Any, *, last_only: bool = False) -> Tokens:
+    """A dialogue as tokens and labels, whole. Raises DataError when no sure mask can be made.
+
+    `last_only`: of the assistant's turns only the last one has loss.
+    """
     text = _render(messages, tokenizer, asking=False)
     # The template writes every special token itself; asking for them again would double the first.
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-    labels = [-100] * len(ids)
-    for at, message in enumerate(messages):
-        if message["role"] == "assistant":
-            start, end = _turn(messages, at, text, tokenizer)
-            inside = [place for place, (opens, _) in enumerate(offsets) if start <= opens < end]
-            for place in _to_terminator(inside, ids, tokenizer):
-                labels[place] = ids[place]
+    labels = [NO_LOSS] * len(ids)
+    turns = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
+    for at in turns[-1:] if last_only else turns:
+        start, end = _turn(messages, at, text, tokenizer)
+        inside = [place for place, (opens, _) in enumerate(offsets) if start <= opens < end]
+        for place in _to_terminator(inside, ids, tokenizer):
+            labels[place] = ids[place]
     if labels:
-        labels[0] = -100
-    return Example(tuple(ids), tuple(labels))
+        labels[0] = NO_LOSS
+    return Tokens(tuple(ids), tuple(labels))
 
 
 def _turn(messages: Sequence[Mapping[str, Any]], at: int, text: str, tokenizer: Any) -> tuple[int, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -17,26 +18,19 @@ from llmops_lightning.checkpoints import Checkpoint
 from llmops_lightning.config import LightningTrain
 from llmops_lightning.gradients import Threads, mean_loss, set_gradients
 from llmops_lightning.objective import Batch, Objective
+from llmops_lightning.planner import Planned
+from llmops_lightning.schedules import learning_rate
 
 SEED_STRIDE = 1_000_003
-
-
-def learning_rate(config: LightningTrain, step: int, total: int) -> float:
-    """The learning rate of optimizer step `step` (from 0) of `total`."""
-    warmup = min(config.warmup_steps, max(0, total - 1))
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
-    share = (step - warmup) / max(1, total - warmup)
-    if config.schedule == "cosine":
-        return config.lr * 0.5 * (1 + math.cos(math.pi * share))
-    return config.lr * (1 - share) if config.schedule == "linear" else config.lr
+MOST_NAMED = 12
+"""Rows that an error names."""
 
 
 class Training(lightning.LightningModule):
     """Takes optimizer steps and keeps the curve; the trainer only drives it.
 
     Optimization is manual because a batch is a whole optimizer step here: its loss is divided by the
-    tokens of all its micro-batches, which Lightning's own accumulation cannot know.
+    planned tokens of all its micro-batches, which Lightning's own accumulation cannot know.
     """
 
     def __init__(
@@ -50,11 +44,14 @@ class Training(lightning.LightningModule):
         self.run = run
         self.total = 0
         self.done = 0
+        self.seconds, self.computed = 0.0, 0
         self.rows: list[Mapping[str, float]] = []
         self.validation: Sequence[tuple[Batch, int]] = ()
         self.threads: Threads | None = None
         self.resumed: Checkpoint | None = None
         self.after_step: Callable[[Training], None] = lambda training: None
+        self.names: Callable[[Planned], Sequence[int]] = lambda planned: ()
+        self.left: Callable[[int], int] = lambda done: 0
 
     def learning(self) -> dict[str, nn.Parameter]:
         """What learns, by name."""
@@ -72,47 +69,73 @@ class Training(lightning.LightningModule):
             optimizer.load_state_dict(dict(self.resumed.optimizer))
         return optimizer
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Only tensors travel."""
+        batches = [{name: one.to(device) for name, one in part.items()} for part in batch["batches"]]
+        return {**batch, "batches": batches}
+
     def on_train_start(self) -> None:
         """Validate before the first step: a broken validation shows now, and the curve has a beginning."""
         self.network.train()
-        self._tell(self.done, {})
+        self.run.progress(self.done, self.total)
         if self.done == 0:
             self._validate()
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """One optimizer step. Raises StepError when the loss is no number."""
-        began = time.perf_counter()
+        """One optimizer step. Raises StepError when the loss or a gradient is no number."""
+        began, planned = time.perf_counter(), batch["planned"]
         torch.manual_seed((self.run.seed * SEED_STRIDE + self.done) % 2**63)
         optimizer: Any = self.optimizers()
         rate = learning_rate(self.config, self.done, self.total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        loss = self._gradients(batch)
-        if not math.isfinite(loss):
-            raise StepError(
-                f"the loss is {loss} at optimizer step {self.done + 1}",
-                where=self.run.step,
-                remedy="Lower lr, raise warmup_steps, or lower gradient_clip.",
-            )
-        if self.config.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.learning().values(), self.config.gradient_clip)
+        loss = self._gradients(batch["batches"], planned)
+        self._check("loss", loss, planned)
+        self._check("gradient", self._clip(), planned)
         optimizer.step()
         self.done += 1
-        self.rows.append({"step": self.done, "loss": loss, "lr": rate, "tokens": batch["tokens"]})
-        self.run.metric("loss", loss, at=self.done)
-        self._tell(self.done, {"loss": loss, "tok/s": batch["tokens"] / (time.perf_counter() - began)})
+        self._note(planned, loss, rate, time.perf_counter() - began)
         every = self.config.validate_every
         if self.done == self.total or (every and self.done % every == 0):
             self._validate()
         self.after_step(self)
 
-    def _gradients(self, batch: Mapping[str, Any]) -> float:
-        batches, weight = batch["batches"], batch["weight"]
-        threads = self.threads
+    def _note(self, planned: Planned, loss: float, rate: float, seconds: float) -> None:
+        row = {"step": self.done, "loss": loss, "lr": rate, "tokens": planned.tokens}
+        self.rows.append({**row, "loss_tokens": planned.loss_tokens})
+        self.run.metric("loss", loss, at=self.done)
+        self.seconds += seconds
+        self.computed += planned.padded_tokens
+        left = self.left(self.done) * self.seconds / self.computed
+        numbers = {"loss": loss, "tok/s": planned.tokens / seconds, "s left": left}
+        self.run.progress(self.done, self.total, **numbers)
+
+    def _check(self, what: str, value: float, planned: Planned) -> None:
+        if math.isfinite(value):
+            return
+        rows = sorted(self.names(planned))
+        named = ", ".join(map(str, rows[:MOST_NAMED])) + (", ..." if len(rows) > MOST_NAMED else "")
+        raise StepError(
+            f"the {what} is {value} at optimizer step {planned.step}, on the rows {named}",
+            where=self.run.step,
+            remedy="Look at those rows; lower lr, raise warmup_steps, or lower gradient_clip. The last good "
+            "checkpoint is kept.",
+        )
+
+    def _clip(self) -> float:
+        """The norm of all gradients, before they are scaled down to the most that is allowed."""
+        learning = list(self.learning().values())
+        norm = nn.utils.get_total_norm([one.grad for one in learning if one.grad is not None])
+        if self.config.gradient_clip is not None:
+            nn.utils.clip_grads_with_norm_(learning, self.config.gradient_clip, norm)
+        return float(norm)
+
+    def _gradients(self, batches: Sequence[Batch], planned: Planned) -> float:
+        threads, weight = self.threads, planned.loss_tokens
         if threads is not None:
             return threads.timed(
-                lambda: set_gradients(self.network, self.objective, batches, weight, threads), batch["tokens"]
+                lambda: set_gradients(self.network, self.objective, batches, weight, threads), planned.tokens
             )
         total = 0.0
         for one in batches:
@@ -124,15 +147,20 @@ class Training(lightning.LightningModule):
     def _validate(self) -> None:
         if not self.validation:
             return
-        self.network.eval()
         batches = [
             ({name: one.to(self.device) for name, one in batch.items()}, n) for batch, n in self.validation
         ]
-        with self.trainer.precision_plugin.forward_context():
+        with self.trainer.precision_plugin.forward_context(), evaluating(self.network):
             loss = mean_loss(self.network, self.objective, batches, self.threads)
-        self.network.train()
         self.rows.append({"step": self.done, "validation_loss": loss})
         self.run.metric("validation_loss", loss, at=self.done)
 
-    def _tell(self, done: int, numbers: Mapping[str, float]) -> None:
-        self.run.progress(done, self.total, **numbers)
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network as it answers, not as it learns."""
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train()

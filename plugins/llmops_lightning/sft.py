@@ -1,119 +1,95 @@
-"""Supervised fine-tuning on dialogues."""
+"""Supervised fine-tuning: on dialogues, on prompts with completions, on instructions with outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from llmops_core.errors import DataError
 from llmops_core.step import StepRun
+from llmops_lightning import causal
 from llmops_lightning.config import Sft
-from llmops_lightning.masking import check_tokenizer, encode
-from llmops_lightning.objective import Batch, Example
+from llmops_lightning.masking import check_tokenizer, encode, tokenizer_identity
+from llmops_lightning.objective import NO_LOSS, Batch, Example, Tokens
 
 
 def sft(config: Sft, run: StepRun, *, tokenizer: Any, network: nn.Module) -> SftObjective:
     """The objective of a `train/objective`: `tokenizer` and the bare `network` are the model's."""
-    check_tokenizer(tokenizer)
-    return SftObjective(tokenizer, head_can_wait(network))
+    return SftObjective(tokenizer, config, causal.head_can_wait(network))
 
 
 @dataclass(frozen=True)
 class SftObjective:
-    """Cross entropy of the assistant's tokens."""
+    """Cross entropy of what is to be answered."""
 
     tokenizer: Any
-    head_waits: bool = field(default=False)
+    config: Sft = field(default_factory=Sft)
+    head_waits: bool = False
     """Compute the vocabulary's scores only where there is loss."""
+    packs: bool = True
 
-    def examples(self, rows: Iterable[Mapping[str, Any]], max_length: int, run: StepRun) -> Sequence[Example]:
-        """Dialogues as examples, cut at `max_length`. Raises DataError when none has an answer to learn."""
-        kept, cut, silent, count = [], 0, 0, 0
-        for count, row in enumerate(rows, 1):
-            example = _encode_row(row, count, self.tokenizer)
-            if example.length > max_length:
-                example = Example(example.ids[:max_length], example.labels[:max_length])
-                cut += 1
-            if example.weight:
-                kept.append(example)
-            else:
-                silent += 1
-        if cut:
-            run.warn(f"{cut} of {count} rows were cut at {max_length} tokens")
-        if not kept:
-            why = "no row has an answer of the assistant within max_length" if count else "there are no rows"
-            raise DataError(
-                f"nothing to learn: {why}",
-                where=run.step,
-                remedy="Raise max_length, or check the rows' roles." if count else "Check the data step.",
-            )
-        if silent:
-            run.warn(f"{silent} of {count} rows have no answer to learn within {max_length} tokens: left out")
-        return kept
+    def identity(self) -> str:
+        """The tokenizer, its template, and which turns have loss."""
+        return f"sft {self.config.turns} {tokenizer_identity(self.tokenizer)}"
 
-    def collate(self, examples: Sequence[Example]) -> Batch:
-        """Right-padded `ids` and `labels`, both [rows, tokens]."""
-        width = max(example.length for example in examples)
-        padding = self.tokenizer.pad_token_id
-        padding = self.tokenizer.eos_token_id if padding is None else padding
-        ids = [list(one.ids) + [padding or 0] * (width - one.length) for one in examples]
-        labels = [list(one.labels) + [-100] * (width - one.length) for one in examples]
-        return {"ids": torch.tensor(ids), "labels": torch.tensor(labels)}
+    def encode(self, row: Mapping[str, Any], max_length: int) -> Sequence[Example]:
+        """A row as one example, cut at `max_length`. Raises DataError when no sure mask can be made."""
+        tokens = self._tokens(row)
+        if len(tokens.ids) <= max_length:
+            return [Example.of(tokens)]
+        return [Example.of(tokens.cut(max_length), cut=True)]
+
+    def _tokens(self, row: Mapping[str, Any]) -> Tokens:
+        if isinstance(row.get("prompt"), str) and isinstance(row.get("completion"), str):
+            return completed(row["prompt"], row["completion"], self.tokenizer)
+        check_tokenizer(self.tokenizer)
+        return encode(messages_of(row), self.tokenizer, last_only=self.config.turns == "last")
+
+    def collate(self, rows: Sequence[Sequence[Example]]) -> Batch:
+        """Right-padded `ids` and `labels`, both [rows, tokens], and `positions` where there are packs."""
+        return causal.collate(rows, causal.padding_of(self.tokenizer))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The summed cross entropy of the tokens with loss."""
-        # Padding is on the right and attention looks left: no token that counts ever sees it, so the
-        # mask may be left away, which is faster and the same.
-        targets = batch["labels"][:, 1:]
-        learned = targets != -100
-        bare = bare_network(model)
-        if self.head_waits:
-            hidden = bare.get_decoder()(input_ids=batch["ids"], use_cache=False).last_hidden_state
-            scores = bare.get_output_embeddings()(hidden[:, :-1][learned])
-        else:
-            scores = bare(input_ids=batch["ids"], use_cache=False).logits[:, :-1][learned]
-        return functional.cross_entropy(scores.float(), targets[learned], reduction="sum")
+        return causal.loss(model, batch, head_waits=self.head_waits, smoothing=self.config.label_smoothing)
 
 
-def _encode_row(row: Mapping[str, Any], number: int, tokenizer: Any) -> Example:
+def messages_of(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """A row's dialogue. Raises DataError for a row of no known shape."""
+    if isinstance(row.get("instruction"), str) and isinstance(row.get("output"), str):
+        asked = "\n\n".join(part for part in (row["instruction"], row.get("input")) if part)
+        return [{"role": "user", "content": asked}, {"role": "assistant", "content": row["output"]}]
     messages = row.get("messages")
-    if not isinstance(messages, list) or not all(
+    if isinstance(messages, list) and all(
         isinstance(message, dict) and "role" in message and "content" in message for message in messages
     ):
-        raise DataError(
-            "the row has no messages with role and content",
-            where=f"row {number}",
-            remedy='Give rows of the shape {"messages": [{"role": ..., "content": ...}, ...]}.',
-        )
-    try:
-        return encode(messages, tokenizer)
-    except DataError as error:
-        told = error.problem
-        raise DataError(told.what, where=f"row {number}", remedy=told.remedy) from error
+        return messages
+    raise DataError(
+        f"the row has no messages with role and content, and neither prompt and completion nor instruction "
+        f"and output; it has {json.dumps(sorted(row))}",
+        remedy='Give rows of the shape {"messages": [{"role": ..., "content": ...}, ...]}.',
+    )
 
 
-def bare_network(model: nn.Module) -> Any:
-    """The transformers model inside an adapter's wrapping."""
-    wrapped: Any = model
-    return wrapped.get_base_model() if hasattr(model, "get_base_model") else model
+def completed(prompt: str, completion: str, tokenizer: Any) -> Tokens:
+    """A prompt without loss, and its completion with loss on it and on the token that ends it.
 
-
-@torch.no_grad()
-def head_can_wait(network: nn.Module) -> bool:
-    """Whether the scores are the head applied to the last hidden state: tried, as some models scale them."""
-    bare = bare_network(network)
-    decoder = bare.get_decoder() if hasattr(bare, "get_decoder") else None
-    head = bare.get_output_embeddings()
-    if decoder is None or decoder is bare or head is None:
-        return False
-    ids = torch.arange(4, device=next(bare.parameters()).device).unsqueeze(0)
-    hidden = getattr(decoder(input_ids=ids, use_cache=False), "last_hidden_state", None)
-    if hidden is None or hidden.shape[-1] != getattr(head, "in_features", hidden.shape[-1]):
-        return False
-    expected = bare(input_ids=ids, use_cache=False).logits
-    return torch.allclose(head(hidden), expected, rtol=1e-5, atol=1e-5)
+    The two are made tokens each for itself, as the prompt is when the model is asked.
+    """
+    start = tokenizer(prompt)["input_ids"]
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise DataError("the tokenizer has no end-of-sequence token, so a completion would never end")
+    if start and start[-1] == end:
+        start = start[:-1]  # some tokenizers end everything they are given
+    if len(start) > 1 and start[0] == start[1] == tokenizer.bos_token_id:
+        start = start[1:]  # the prompt's text had its own
+    ends = [*tokenizer(completion, add_special_tokens=False)["input_ids"], end]
+    labels = [NO_LOSS] * len(start) + ends
+    if not start:
+        labels[0] = NO_LOSS
+    return Tokens((*start, *ends), tuple(labels))

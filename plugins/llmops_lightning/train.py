@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from llmops_core.artifacts import Dataset, Model
 from llmops_core.errors import DataError, StepError
 from llmops_core.step import StepRun
-from llmops_lightning import checkpoints
-from llmops_lightning.batches import OptimizerStep, StepLoader, plan_steps
-from llmops_lightning.checkpoints import Checkpoint
+from llmops_lightning.batches import StepLoader
 from llmops_lightning.config import LightningTrain
-from llmops_lightning.fitting import available_cores, fit
-from llmops_lightning.gradients import Threads, one_thread
+from llmops_lightning.encoding import Encoded, Encoder
+from llmops_lightning.estimate import LENGTH
+from llmops_lightning.gradients import one_thread
+from llmops_lightning.identity import identity
 from llmops_lightning.module import Training
-from llmops_lightning.objective import Batch, Example, Objective
+from llmops_lightning.objective import Batch, Objective
+from llmops_lightning.plan import Plan, write_plan
+from llmops_lightning.planner import Schedule
+from llmops_lightning.running import run_steps
 from llmops_lightning.strategy import Strategy
 from llmops_lightning.tuning import Tuning
 from llmops_lightning.weights import is_adapter, load_network, load_tokenizer
 
 CURVE = "training.jsonl"
+SHAPES = ("messages",)
 
 
 def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) -> Model:
     """Tune `model` on the split `train` of `data`; the same inputs and seed give the same bytes.
 
-    Writes what the tuning learned and the curve (training.jsonl: a row for each optimizer step and each
-    validation). An interrupted training goes on from its last checkpoint and ends with the same bytes.
-    Raises DataError when the data cannot be learned from, StepError when the training goes wrong.
+    Writes what the tuning learned, the plan of its steps (plan.json, plan.jsonl), and the curve
+    (training.jsonl: a row for each optimizer step and each validation). An interrupted training goes on from
+    its last checkpoint and ends with the same bytes. Raises DataError when the data cannot be learned from,
+    StepError when the training goes wrong.
     """
     tuning: Tuning = run.load(config.tuning)(config.tuning.config, run)
     strategy: Strategy = run.load(config.strategy)(config.strategy.config, run)
@@ -43,26 +47,16 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
     with one_thread(), torch.random.fork_rng(devices=()):
         torch.manual_seed(run.seed)
         tokenizer, network = load_tokenizer(model), load_network(model)
-        objective: Objective = run.load(config.objective)(
-            config.objective.config, run, tokenizer=tokenizer, network=network
-        )
-        length = min(config.max_length, model.context)
-        examples = objective.examples(_sample(data, "train", config.max_rows, run), length, run)
-        steps = plan_steps(examples, config.epochs, config.batch_size, config.accumulate, run.seed)
-        steps = steps[: config.max_steps]
+        prepared = prepare(config, run, data, longest_row(config, model, run), (tokenizer, network))
         torch.manual_seed(run.seed)
-        training = Training(tuning.apply(network), objective, config, run)
-        training.total = len(steps)
-        training.validation = _validation(config, run, data, objective, length)
+        training = Training(tuning.apply(network), prepared.objective, config, run)
+        training.validation = _validation(config, prepared)
         run.metric("trainable_parameters", sum(one.numel() for one in training.learning().values()))
-        _run(
-            training,
-            StepLoader(steps, examples, objective),
-            strategy,
-            tuning,
-            _identity(steps, examples, run),
-        )
+        loader = StepLoader(prepared.plan, prepared.examples, prepared.objective)
+        known = identity(model, prepared.plan.digest, config, run.seed)
+        run_steps(training, loader, strategy, known, at_once=not tuning.dropout)
     tuning.save(training.network, tokenizer, model, run.folder)
+    prepared.plan.copy(run.folder)
     _write_curve(run.folder / CURVE, training.rows)
     return Model(
         folder=run.folder,
@@ -73,9 +67,50 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
     )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What is to be learned, before anything is."""
+
+    objective: Objective
+    examples: Encoded
+    plan: Plan
+    validation: Encoded | None
+
+
+def prepare(
+    config: LightningTrain, run: StepRun, data: Dataset, length: int, model: tuple[Any, nn.Module]
+) -> Prepared:
+    """Encode the data and plan every step, into `run.scratch`. `model` is tokenizer and bare network."""
+    tokenizer, network = model
+    objective: Objective = run.load(config.objective)(
+        config.objective.config, run, tokenizer=tokenizer, network=network
+    )
+    encoder = Encoder(objective, length, run, config.processes, config.max_silent_share)
+    examples = encoder.encode(data, "train", config.max_rows)
+    schedule = Schedule(config.epochs, config.batch_size, config.accumulate, run.seed, config.max_steps)
+    plan = write_plan(run.scratch, examples, schedule)
+    validation = None
+    if config.validation_rows and data.rows.get("validation"):
+        validation = encoder.encode(data, "validation", config.validation_rows)
+    return Prepared(objective, examples, plan, validation)
+
+
+def longest_row(config: LightningTrain, model: Model, run: StepRun) -> int:
+    """Tokens a row may have. Raises StepError when that is more than the model can see."""
+    if config.max_length is None:
+        return min(LENGTH, model.context)
+    if config.max_length > model.context:
+        raise StepError(
+            f"max_length is {config.max_length}, and {model.name} sees {model.context} tokens at most",
+            where=run.step,
+            remedy=f"Set {run.step}.max_length={model.context} or less.",
+        )
+    return config.max_length
+
+
 def _check(model: Model, data: Dataset, tuning: Tuning, run: StepRun) -> None:
-    if data.shape != "messages":
-        what = f"the data's rows have the shape {data.shape}, and training takes messages"
+    if data.shape not in SHAPES:
+        what = f"the data's rows have the shape {data.shape}, and training takes {', '.join(SHAPES)}"
         raise DataError(what, where=run.step, remedy="Choose a data step that makes messages.")
     if not data.rows.get("train"):
         raise DataError(
@@ -89,67 +124,19 @@ def _check(model: Model, data: Dataset, tuning: Tuning, run: StepRun) -> None:
         )
 
 
-def _sample(data: Dataset, split: str, most: int | None, run: StepRun) -> Sequence[Mapping[str, Any]]:
-    """A split's rows, or a seeded sample of them in their order."""
-    rows = list(data.read(split))
-    if most is None or most >= len(rows):
-        return rows
-    return [rows[at] for at in sorted(random.Random(f"{run.seed} rows").sample(range(len(rows)), most))]
-
-
-def _validation(
-    config: LightningTrain, run: StepRun, data: Dataset, objective: Objective, length: int
-) -> Sequence[tuple[Batch, int]]:
-    if not config.validation_rows or not data.rows.get("validation"):
+def _validation(config: LightningTrain, prepared: Prepared) -> Sequence[tuple[Batch, int]]:
+    if prepared.validation is None:
         return ()
-    rows = _sample(data, "validation", config.validation_rows, run)
-    examples = sorted(objective.examples(rows, length, run), key=lambda example: example.length)
-    size = config.batch_size
-    groups = [examples[at : at + size] for at in range(0, len(examples), size)]
-    return [(objective.collate(group), sum(example.weight for example in group)) for group in groups]
-
-
-def _run(training: Training, loader: StepLoader, strategy: Strategy, tuning: Tuning, identity: str) -> None:
-    """Go through the steps that are left, leaving checkpoints."""
-    config, run = training.config, training.run
-    _resume(training, checkpoints.read(run.scratch, identity))
-    loader.start = training.done
-
-    def after_step(training: Training) -> None:
-        if training.done % config.checkpoint_every == 0 and training.done < training.total:
-            checkpoints.write(run.scratch, _checkpoint(training), identity)
-
-    training.after_step = after_step
-    if strategy.at_once and not tuning.dropout and config.precision == "fp32":
-        training.threads = Threads(min(config.accumulate, available_cores()), config.threads)
-    try:
-        fit(training, loader, strategy)
-    finally:
-        if training.threads is not None:
-            training.threads.close()
-
-
-def _checkpoint(training: Training) -> Checkpoint:
-    optimizer: Any = training.optimizers()
-    weights = {name: one.detach() for name, one in training.learning().items()}
-    return Checkpoint(training.done, weights, optimizer.optimizer.state_dict(), list(training.rows))
-
-
-def _resume(training: Training, found: Checkpoint | None) -> None:
-    if found is None:
-        return
-    training.run.log(f"going on after optimizer step {found.step} of {training.total}")
-    learning = training.learning()
-    with torch.no_grad():
-        for name, tensor in found.weights.items():
-            learning[name].copy_(tensor)
-    training.done, training.rows, training.resumed = found.step, list(found.rows), found
-
-
-def _identity(steps: Sequence[OptimizerStep], examples: Sequence[Example], run: StepRun) -> str:
-    """What must be equal for a checkpoint to lead to the same bytes."""
-    facts = [steps, examples, run.seed, torch.__version__, platform.machine()]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
+    found = prepared.validation
+    order = sorted(range(len(found)), key=lambda at: int(found.lengths[at]))
+    groups = [order[at : at + config.batch_size] for at in range(0, len(order), config.batch_size)]
+    return [
+        (
+            prepared.objective.collate([[found[at]] for at in group]),
+            int(sum(found.weights[at] for at in group)),
+        )
+        for group in groups
+    ]
 
 
 def _write_curve(file: Path, rows: Sequence[Mapping[str, float]]) -> None:

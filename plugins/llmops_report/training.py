@@ -40,7 +40,7 @@ def _plots(rows: Sequence[Mapping[str, Any]]) -> Iterator[Content]:
         yield element("p", "Nothing was logged.", class_="muted")
         return
     yield element("p", _told(loss, validation), class_="lead")
-    drawn, keys = _drawn(loss, validation)
+    drawn, keys = _drawn(loss, validation, dict(series(rows, "loss_tokens")))
     yield legend(keys)
     about = "Loss by optimizer step. " + _told(loss, validation)
     yield charts.curves(drawn, about=about, x_title="optimizer step", y_title="loss (nats per token)")
@@ -57,18 +57,22 @@ def _plots(rows: Sequence[Mapping[str, Any]]) -> Iterator[Content]:
 
 
 def _drawn(
-    loss: Sequence[charts.Point], validation: Sequence[charts.Point]
+    loss: Sequence[charts.Point], validation: Sequence[charts.Point], tokens: Mapping[float, float]
 ) -> tuple[Sequence[charts.Curve], Sequence[tuple[str, str]]]:
     drawn, keys = [], []
     if loss:
-        shown = thinned(loss)
+        weights = _weights(loss, tokens)
+        shown = thinned(loss, weights)
         drawn += [
             charts.Curve("loss", shown, "raw"),
-            charts.Curve("smoothed loss", smoothed(shown), "smooth"),
+            charts.Curve("smoothed loss", smoothed(shown, _thinned_weights(weights)), "smooth"),
         ]
         each = math.ceil(len(loss) / MOST_POINTS)
         raw = "training loss, each step" if each == 1 else f"training loss, means of {each} steps"
-        keys += [("raw", raw), ("smooth", "smoothed, every step counting the same")]
+        keys += [
+            ("raw", raw),
+            ("smooth", "smoothed, " + ("by tokens with loss" if tokens else "every step counting the same")),
+        ]
     if validation:
         drawn.append(charts.Curve("validation loss", thinned(validation), "validation", dots=True))
         keys.append(("validation", "validation loss"))
@@ -111,23 +115,50 @@ def _is_broken(row: Mapping[str, Any], key: str) -> bool:
     return key in row and reading.number(row, key) is None
 
 
-def smoothed(points: Sequence[charts.Point]) -> Sequence[charts.Point]:
+def _weights(points: Sequence[charts.Point], tokens: Mapping[float, float]) -> Sequence[float]:
+    """How much each step counts: the tokens its loss is the mean of, where all steps tell them."""
+    found = [tokens.get(step, 0.0) for step, _ in points]
+    return found if all(weight > 0 for weight in found) else [1.0] * len(found)
+
+
+def smoothed(
+    points: Sequence[charts.Point], weights: Sequence[float] | None = None
+) -> Sequence[charts.Point]:
     """The mean of each point's neighbourhood on both sides, so that it does not lag behind the points."""
     reach = int(len(points) * SMOOTHING_SHARE / 2)
-    values = [value for _, value in points]
+    weights = weights or [1.0] * len(points)
     return [
-        (step, _mean(values[max(0, index - reach) : index + reach + 1]))
-        for index, (step, _) in enumerate(points)
+        (
+            step,
+            _mean_of(
+                points[max(0, at - reach) : at + reach + 1], weights[max(0, at - reach) : at + reach + 1]
+            ),
+        )
+        for at, (step, _) in enumerate(points)
     ]
 
 
-def thinned(points: Sequence[charts.Point]) -> Sequence[charts.Point]:
+def thinned(points: Sequence[charts.Point], weights: Sequence[float] | None = None) -> Sequence[charts.Point]:
     """At most MOST_POINTS points: each the mean of its neighbourhood."""
     each = math.ceil(len(points) / MOST_POINTS)
     if each <= 1:
         return points
-    groups = [points[start : start + each] for start in range(0, len(points), each)]
-    return [(_mean([x for x, _ in group]), _mean([y for _, y in group])) for group in groups]
+    weights = weights or [1.0] * len(points)
+    places = [slice(start, start + each) for start in range(0, len(points), each)]
+    return [
+        (_mean([step for step, _ in points[place]]), _mean_of(points[place], weights[place]))
+        for place in places
+    ]
+
+
+def _thinned_weights(weights: Sequence[float]) -> Sequence[float]:
+    each = max(1, math.ceil(len(weights) / MOST_POINTS))
+    return [math.fsum(weights[start : start + each]) for start in range(0, len(weights), each)]
+
+
+def _mean_of(points: Sequence[charts.Point], weights: Sequence[float]) -> float:
+    total = math.fsum(value * weight for (_, value), weight in zip(points, weights, strict=True))
+    return total / math.fsum(weights)
 
 
 def _mean(values: Sequence[float]) -> float:

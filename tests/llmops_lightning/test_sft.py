@@ -10,14 +10,15 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from llmops_core.artifacts import Model
+from llmops_lightning.causal import head_can_wait
 from llmops_lightning.gradients import Threads, set_gradients
-from llmops_lightning.objective import Example
-from llmops_lightning.sft import SftObjective, head_can_wait
+from llmops_lightning.objective import Example, Tokens
+from llmops_lightning.sft import SftObjective
 
 
 def made(length: int, weight: int, seed: int) -> Example:
     ids = torch.randint(1, 200, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
-    return Example(tuple(ids), (-100,) * (length - weight) + tuple(ids[length - weight :]))
+    return Example.of(Tokens(tuple(ids), (-100,) * (length - weight) + tuple(ids[length - weight :])))
 
 
 EXAMPLES = [made(9, 2, 0), made(30, 11, 1), made(17, 1, 2), made(21, 20, 3)]
@@ -29,7 +30,13 @@ def gradients(network: Any, objective: SftObjective, rows_each: int) -> dict[str
     parts = [EXAMPLES[at : at + rows_each] for at in range(0, len(EXAMPLES), rows_each)]
     threads = Threads(2, fixed=2)
     try:
-        set_gradients(network, objective, [objective.collate(part) for part in parts], weight, threads)
+        set_gradients(
+            network,
+            objective,
+            [objective.collate([[one] for one in part]) for part in parts],
+            weight,
+            threads,
+        )
     finally:
         threads.close()
     return {name: one.grad for name, one in network.named_parameters()}
@@ -46,7 +53,7 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(base: Model, tokeniz
 
 def test_the_loss_is_what_transformers_computes_with_mask_and_all_scores(base: Model, tokenizer: Any) -> None:
     network = AutoModelForCausalLM.from_pretrained(base.folder)
-    batch = SftObjective(tokenizer).collate(EXAMPLES)
+    batch = SftObjective(tokenizer).collate([[one] for one in EXAMPLES])
     lengths = torch.tensor([[example.length] for example in EXAMPLES])
     mask = (torch.arange(batch["ids"].shape[1])[None] < lengths).long()
     mean = network(input_ids=batch["ids"], attention_mask=mask, labels=batch["labels"]).loss

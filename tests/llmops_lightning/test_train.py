@@ -7,6 +7,7 @@ import math
 import signal
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +96,28 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(
     with pytest.raises(StopError):
         train(config, make_run("stopped", tell=stopping(5, StopError())), model=base, data=data)
     scratch = make_run("unused").scratch.parent / "stopped-scratch"
-    other = train(config, make_run("other", scratch=scratch, seed=9), model=base, data=data)
-    fresh = train(config, make_run("fresh", seed=9), model=base, data=data)
-    assert contents(other.folder) == contents(fresh.folder)
+    left = contents(scratch)
+    with pytest.raises(StepError, match="was made with another plan"):
+        train(config, make_run("other", scratch=scratch, seed=9), model=base, data=data)
+    another = replace(base, name="another")
+    with pytest.raises(StepError, match="was made with another model"):
+        train(config, make_run("another", scratch=scratch), model=another, data=data)
+    assert {name for name in left if name.endswith(".ckpt")} <= set(contents(scratch))
 
 
-def test_a_torn_checkpoint_means_starting_over(
+def test_a_torn_checkpoint_means_going_on_from_the_one_before(
     base: Model, data: Dataset, make_run: MakeRun, settings: Settings
 ) -> None:
-    torn, fresh = make_run("torn"), make_run("fresh")
-    (torn.scratch / "training.ckpt").write_bytes(b"PK\x03\x04 torn")
-    one = train(settings(), torn, model=base, data=data)
-    assert contents(one.folder) == contents(train(settings(), fresh, model=base, data=data).folder)
+    config = settings(checkpoint_every=2)
+    with pytest.raises(StopError):
+        train(config, make_run("torn", tell=stopping(5, StopError())), model=base, data=data)
+    scratch = make_run("unused").scratch.parent / "torn-scratch"
+    (scratch / "step-00000004.ckpt").write_bytes(b"PK\x03\x04 torn")
+    told: list[str] = []
+    run = make_run("resumed", scratch=scratch, tell=lambda event: told.append(getattr(event, "text", "")))
+    one = train(config, run, model=base, data=data)
+    assert "going on after optimizer step 2 of 6" in told
+    assert contents(one.folder) == contents(train(config, make_run("fresh"), model=base, data=data).folder)
 
 
 def test_the_curve_has_a_row_for_each_step_and_validation(
@@ -116,7 +127,7 @@ def test_the_curve_has_a_row_for_each_step_and_validation(
     rows = curve(tuned.folder)
     steps = [row for row in rows if "loss" in row]
     assert [row["step"] for row in steps] == list(range(1, 19))
-    assert set(steps[0]) == {"step", "loss", "lr", "tokens"}
+    assert set(steps[0]) == {"step", "loss", "lr", "tokens", "loss_tokens"}
     validated = [row for row in rows if "validation_loss" in row]
     assert [row["step"] for row in validated] == [0, 18]
     assert validated[1]["validation_loss"] < validated[0]["validation_loss"] - 0.1
@@ -135,6 +146,8 @@ def test_the_adapter_reloads_to_the_same_scores_and_holds_no_path(
     assert set(contents(tuned.folder)) == {
         "adapter_config.json",
         "adapter_model.safetensors",
+        "plan.json",
+        "plan.jsonl",
         "training.jsonl",
     }
     before = AutoModelForCausalLM.from_pretrained(base.folder)
@@ -230,7 +243,7 @@ def test_rows_whose_answer_is_cut_away_are_counted(
     run = make_run(tell=lambda event: told.append(getattr(event, "text", "")))
     train(settings(max_length=60), run, model=base, data=make_data(tmp_path / "d", rows, []))
     assert "1 of 2 rows were cut at 60 tokens" in told
-    assert any("1 of 2 rows have no answer to learn" in line for line in told)
+    assert any("1 of 2 rows have nothing to learn" in line for line in told)
 
 
 def test_targets_that_no_module_has_are_answered_with_those_it_has(
