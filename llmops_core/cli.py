@@ -288,6 +288,44 @@ def plugins_command(as_json: bool) -> None:
         sys.exit(2)
 
 
+@cli.group("plugin")
+def plugin_group() -> None:
+    """Write a plugin of your own; check one that is installed."""
+
+
+@plugin_group.command("new")
+@click.argument("name")
+@click.option(
+    "--stage", "group", required=True, metavar="GROUP", help="A stage (train) or a part (data/step)."
+)
+@click.option("--into", "folder", default=".", metavar="FOLDER", help="Where its folder is made.")
+def plugin_new(name: str, group: str, folder: str) -> None:
+    """Write a whole small distribution with one implementation of a stage, or of a part of one."""
+    from llmops_core.plugin_new import write_plugin
+
+    place = write_plugin(name, group, Path(folder), _plugins())
+    click.echo(f"wrote {place}\nnext: cd {place} && pip install -e . && pytest -q")
+
+
+@plugin_group.command("check")
+@click.argument("name")
+@click.option("--time-limit", default=120.0, show_default=True, help="Seconds that one process may take.")
+@click.option("--no-runs", is_flag=True, help="Only look; run nothing.")
+@json_option
+def plugin_check(name: str, time_limit: float, no_runs: bool, as_json: bool) -> None:
+    """Try an installed plugin on the conformance kit; NAME is a distribution or an entry point."""
+    from llmops_core.testing.examination import examining
+    from llmops_core.testing.verdicts import document, passed, table, verdicts
+
+    with examining(name, time_limit=time_limit, runs=not no_runs) as exam:
+        found = verdicts(exam)
+        if as_json:
+            _print_json(document(exam, found))
+        else:
+            click.echo(table(exam, found))
+    sys.exit(0 if passed(found) else 1)
+
+
 @cli.group(invoke_without_command=True)
 @store_option
 @json_option

@@ -17,7 +17,7 @@ from llmops_core.settings import Part, declared
 from llmops_core.testing import values
 from llmops_core.testing.contract_checks import label
 from llmops_core.testing.examination import Examination
-from llmops_core.testing.examples import Example, Unfit, example_of, examples_place, reader, typed
+from llmops_core.testing.examples import Unfit, example_of, examples_place, reader, typed
 from llmops_core.testing.findings import Check, Finding, NothingToCheck
 from llmops_core.testing.material import Material
 from llmops_core.typed import BAD, plain
@@ -205,7 +205,8 @@ def _configs(exam: Examination) -> Iterator[tuple[Implementation, Any]]:
         raise NothingToCheck("it offers no implementation")
     for number, one in enumerate(exam.implementations):
         try:
-            example: Example = example_of(exam.plugins, one, Material(exam.folder / f"config{number}"))
+            material = Material(exam.folder / f"config{number}")
+            example = example_of(exam.plugins, one, material, exam.given)
             yield one, typed(exam.plugins, one, example.config)
         except Unfit as reason:
             raise NothingToCheck(f"{label(one)}: {reason} {examples_place(exam.plugins, one)}") from reason

@@ -88,8 +88,6 @@ def references(exam: Examination) -> Iterator[Finding]:
             if not colon or not attribute or not _found(module):
                 remedy = 'Write "package.module:name".'
                 yield Finding(label(one), f"its {name} {reference!r} is not there", remedy)
-        if not one.undo and BY_NAME.get(one.group, BY_NAME["data"]).live:
-            yield Finding(label(one), "it is live and cannot be released", "Give `undo`.")
         yield from _light_references(one)
         if exam.runs:
             yield from _misfits(exam, one)

@@ -30,7 +30,7 @@ from llmops_core.testing.attempts import (
     run_limited,
     with_secrets,
 )
-from llmops_core.testing.examples import Trial, Unfit, trial
+from llmops_core.testing.examples import Given, Trial, Unfit, trial
 from llmops_core.testing.findings import NothingToCheck
 from llmops_core.testing.material import Material
 from llmops_core.testing.values import varied
@@ -68,6 +68,8 @@ class Examination:
     time_limit: float = TIME_LIMIT
     runs: bool = True
     """False: nothing is run, only looked at."""
+    given: Given | None = None
+    """Examples that stand in for the plugin's own."""
     _lights: dict[str, dict[str, Any]] = field(default_factory=dict)
     _tried: dict[str, Tried | Unfit] = field(default_factory=dict)
     causes: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
@@ -127,7 +129,9 @@ class Examination:
     def trial(self, implementation: Implementation, place: str) -> Trial:
         """A trial with material of its own, secrets filled in."""
         self._count += 1
-        found = trial(self.plugins, implementation, Material(self.folder / f"{place}{self._count}"))
+        found = trial(
+            self.plugins, implementation, Material(self.folder / f"{place}{self._count}"), self.given
+        )
         step = dataclasses.replace(found.step, config=with_secrets(found.step.config))
         return dataclasses.replace(found, step=step)
 

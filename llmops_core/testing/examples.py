@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import importlib.util
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,22 @@ class Trial:
     material: Material
 
 
-def trial(plugins: Plugins, implementation: Implementation, material: Material) -> Trial:
+Given = Callable[[Material], Mapping[str, Example]]
+
+
+def trial(
+    plugins: Plugins, implementation: Implementation, material: Material, given: Given | None = None
+) -> Trial:
     """The step on which an implementation is tried; a part is tried within its owner's step.
 
-    Raises Unfit when there is no way to.
+    `given` are examples that stand in for the plugins' own. Raises Unfit when there is no way to.
     """
     stage = implementation.group.partition("/")[0]
-    example = example_of(plugins, implementation, material)
+    example = example_of(plugins, implementation, material, given)
     owner = implementation
     if "/" in implementation.group:
         owner, name, many = owner_of(plugins, implementation.group)
-        example = _within(example_of(plugins, owner, material), example, implementation, (name, many))
+        example = _within(example_of(plugins, owner, material, given), example, implementation, (name, many))
     step = Step("trial", stage, owner, typed(plugins, owner, example.config))
     for _, one in chosen(step, plugins):
         if absent := missing(one):
@@ -78,13 +83,19 @@ def trial(plugins: Plugins, implementation: Implementation, material: Material) 
     return Trial(step, _inputs(stage, example, material), example, material)
 
 
-def example_of(plugins: Plugins, implementation: Implementation, material: Material) -> Example:
+def example_of(
+    plugins: Plugins, implementation: Implementation, material: Material, given: Given | None = None
+) -> Example:
     """The example that a plugin gives of its implementation; an empty one when it gives none."""
+    name = f"{implementation.group}={implementation.name}"
+    material.folder.mkdir(parents=True, exist_ok=True)
+    if given is not None and name in (own := given(material)):
+        return own[name]
     point = plugins.owners[(implementation.group, implementation.name)]
     module = examples_module(point)
     found = module.examples(material) if module else {}
-    given: Example = found.get(f"{implementation.group}={implementation.name}", Example())
-    return given
+    example: Example = found.get(name, Example())
+    return example
 
 
 def examples_module(point: EntryPoint) -> Any:

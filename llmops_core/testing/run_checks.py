@@ -152,7 +152,8 @@ def releases(exam: Examination) -> Iterator[Finding]:
         if tried.undone is not None and tried.undone.status != 0:
             yield Finding(label(one), f"its undo failed: {_undo_error(tried.undone)}")
         if tried.remains:
-            yield Finding(label(one), f"after its undo, {tried.remains}", "Stop what artifact.process names.")
+            remedy = "Give `undo`: it stops what artifact.process names."
+            yield Finding(label(one), f"after its undo, {tried.remains}", remedy)
         elif _answers(str(tried.first.report.get("url", ""))):
             yield Finding(label(one), f"after its undo, {tried.first.report['url']} still answers")
 
