@@ -59,8 +59,10 @@ class TrackedRelease:
     name: str
     digest: str
     folder: Path
+    run: str
+    """The run that made it."""
     recipe: str
-    """Empty when the record of the run that made it is gone."""
+    """Empty when the record of that run is gone."""
     gates: Mapping[str, float]
     result: str
 
@@ -102,8 +104,8 @@ class TrackedRun:
     folder: Path
     store: Path
     environment: str
-    parameters: Mapping[str, str]
-    """The resolved config, flat: {"train.lr": "0.0002"}."""
+    parameters: Mapping[str, bool | int | float | str | None]
+    """The resolved config, flat: {"train.lr": 0.0002}. A list is its JSON text."""
     tags: Mapping[str, str]
     """{"llmops.recipe": "quickstart", "llmops.run": "7", ...}"""
     labels: Sequence[str]
@@ -159,19 +161,20 @@ def _tags(run: Manifest, document: Mapping[str, Any]) -> dict[str, str]:
         "tags": ", ".join(document.get("tags") or ()),
         "machine": (document.get("machine") or {}).get("processor"),
     }
-    return {f"llmops.{name}": _text(value) for name, value in found.items() if value not in (None, "")}
+    return {f"llmops.{name}": text(value) for name, value in found.items() if value not in (None, "")}
 
 
-def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every value of a config with its dotted path, as text; an empty mapping has none."""
+def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a config with its dotted path, a list as JSON text; an empty mapping has none."""
     for name, value in node.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", _text(value)
+            yield f"{prefix}{name}", text(value) if isinstance(value, (list, tuple)) else value
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value of a config as text: "true", "null", "0.5", "[1, 2]", and a text as it is."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -209,6 +212,7 @@ def release(run: Manifest, digest: str) -> TrackedRelease:
         name=named.name,
         digest=named.digest,
         folder=artifact.folder.resolve(),
+        run=named.run,
         recipe=_recipe_of(run, named),
         gates={name: gate["value"] for name, gate in gates.items()},
         result=artifact.summary(),

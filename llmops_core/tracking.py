@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from llmops_core import events, tracked
+from llmops_core.errors import LlmopsError
 from llmops_core.hookspecs import Implementation
 from llmops_core.manifest import Manifest
 from llmops_core.plugins import resolve
@@ -70,6 +71,8 @@ class Tracker(Protocol):
 def follow(implementation: Implementation, run: Manifest, event: events.Event) -> None:
     """Pass an event on to the recipe's trackers of this implementation. Raises TrackingError for what failed
     since the last event."""
+    if isinstance(event, (events.Log, events.Progress)):
+        return  # nothing to record; and a Log may be how a failure is being told right now
     if isinstance(event, events.RunStarted):
         for name, node in _chosen(run, implementation.name):
             run.kept[f"track.{implementation.name}.{name}"] = Following(run, implementation, node)
@@ -187,7 +190,8 @@ class Following:
             act()
         except BaseException as error:  # whatever foreign code raises is told, and the run goes on
             lines = str(error).strip().splitlines() or [""]
-            self._failures.put(f"{type(error).__name__}: {lines[0][:LONGEST]}".rstrip(": "))
+            kind = "" if isinstance(error, LlmopsError) else f"{type(error).__name__}: "
+            self._failures.put(f"{kind}{lines[0][:LONGEST]}".rstrip(": "))
             return False
         return True
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from llmops_core.errors import OfflineError
 from llmops_core.files import locked
-from llmops_core.tracked import Ended, Live, Output, Point, TrackedRelease, TrackedRun
+from llmops_core.tracked import Ended, Live, Output, Point, TrackedRelease, TrackedRun, text
 from llmops_mlflow.config import MLflowTrack
 from llmops_mlflow.registry import Registry
 
@@ -107,7 +107,7 @@ class MLflowTracker:
         from mlflow.entities import Param
 
         found = [
-            Param(name[:LONGEST_KEY], value[:LONGEST_PARAMETER])
+            Param(name[:LONGEST_KEY], text(value)[:LONGEST_PARAMETER])
             for name, value in self.run.parameters.items()
         ]
         for begin in range(0, len(found), PARAMETERS):
