@@ -60,19 +60,24 @@ def _overrides(recipe: str, incomplete: str) -> Iterable[str]:
     from llmops_core.plugins import load
 
     plugins = load()
-    key, assigned, _ = incomplete.partition("=")
-    if assigned:
-        group = key.replace(".", "/").lstrip("+")
-        yield from (f"{key}={name}" for name in plugins.options(group, plugins.library))
-        return
     path = plugins.library.recipe(recipe)
     library = plugins.library.beside(path.parent)
     written = read_recipe(path, library)
-    yield from (f"{group}=" for group in sorted({*plugins.groups(), *library.groups}) if "/" not in group)
-    for choice in written.choices.values():
-        if choice.group in plugins.groups() and "/" not in choice.group:
-            for field in _fields(plugins, choice.group, choice.name):
-                yield f"{choice.package}.{field}="
+    steps, groups = written.steps(), {*plugins.groups(), *library.groups}
+    if incomplete.startswith("~"):
+        yield from (f"~{name}" for name in steps)
+        return
+    key, assigned, _ = incomplete.partition("=")
+    if assigned:
+        first, *rest = key.lstrip("+").replace("/", ".").split(".")
+        group = "/".join([steps.get(first.partition("@")[0], first.partition("@")[0]), *rest])
+        yield from (f"{key}={name}" for name in plugins.options(group, library))
+        return
+    yield from (f"{group}=" for group in sorted(groups) if "/" not in group)
+    for name, stage in steps.items():
+        choice = written.chosen(stage, name)
+        for field in _fields(plugins, stage, choice.name) if choice else ():
+            yield f"{name}.{field}="
 
 
 def _fields(plugins: Plugins, group: str, name: str) -> Iterable[str]:

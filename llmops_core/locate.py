@@ -13,6 +13,8 @@ from pathlib import Path
 from llmops_core.errors import UsageError
 
 SUFFIXES = (".yaml", ".yml")
+LIKE = 0.6
+"""How like two names must be for one to be meant by the other."""
 
 
 def bundled(name: str) -> Path:
@@ -115,12 +117,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     A name cut short is like the whole: "warmpu" is near "warmup_steps".
     """
-    best, likeness = "", 0.6
-    for other in known if name else ():
+    best, likeness = "", (LIKE, False)
+    for other in sorted(known) if name else ():
         for text in (other, other[: len(name)]):
             ratio = difflib.SequenceMatcher(None, name.lower(), text.lower()).ratio()
-            if ratio > likeness:
-                best, likeness = other, ratio
+            if ratio > LIKE and (ratio, text == other) > likeness:
+                best, likeness = other, (ratio, text == other)
     return best
 
 

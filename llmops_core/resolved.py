@@ -32,16 +32,16 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
             **plain(step.config),
         }
         document[step.name]["inputs"] = dict(step.inputs)
-    written: dict[str, Any] = _escaped(document)
+    written: dict[str, Any] = escaped(document)
     return written
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     """The same value as it must be written, so that a text with ${ in it is no interpolation."""
     if isinstance(value, Mapping):
-        return {name: _escaped(member) for name, member in value.items()}
+        return {name: escaped(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_escaped(member) for member in value]
+        return [escaped(member) for member in value]
     if isinstance(value, str) and not names_secret(value):
         return OPENS.sub(lambda found: found[1] * 2 + "\\${", value)
     return value

@@ -46,7 +46,7 @@ def _choice(group: str, plugins: Plugins, common: type[Any] | None = None) -> di
     names = plugins.names(group)
     cases = [
         {
-            "if": {"properties": {"use": {"const": name}}, "required": ["use"]},
+            "if": {"type": "object", "properties": {"use": {"const": name}}, "required": ["use"]},
             "then": {"$ref": f"#/$defs/{group.replace('/', '~1')}={name}"},
         }
         for name in names

@@ -1,0 +1,64 @@
+"""What the shell offers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+
+
+def offered(folder: Path, words: str, incomplete: str = "") -> list[str]:
+    """What completing the last word of a command line gives."""
+    line = f"llmops {words} {incomplete}".rstrip() + ("" if incomplete else " ")
+    environment = {
+        **os.environ,
+        "_LLMOPS_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split()) - (1 if incomplete else 0)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv=['llmops']; from llmops_core.cli import main; main()"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return [answer.partition(",")[2] for answer in done.stdout.split()]
+
+
+def test_commands_and_recipes_are_offered(project: Project) -> None:
+    assert {"run", "plan", "check", "show"} <= set(offered(project.folder, ""))
+    assert "quickstart" in offered(project.folder, "run", "qu")
+
+
+def test_groups_options_and_fields_of_the_recipe_are_offered(project: Project) -> None:
+    assert {"train=", "model="} <= set(offered(project.folder, "check quickstart"))
+    assert "model=local" in offered(project.folder, "check quickstart", "model=")
+    assert "train.tuning=full" in offered(project.folder, "check quickstart", "train.tuning=f")
+    found = offered(project.folder, "check quickstart", "train.")
+    assert {"train.lr=", "train.epochs=", "train.tuning="} <= set(found)
+    assert all(one.startswith("train.") for one in found)
+
+
+def test_steps_are_removed_and_environments_chosen_by_name(project: Project) -> None:
+    assert "~train" in offered(project.folder, "check quickstart", "~")
+    assert set(offered(project.folder, "check quickstart", "env=")) == {"env=dev", "env=staging", "env=prod"}
+
+
+def test_steps_with_names_of_their_own_are_completed_too(project: Project) -> None:
+    project.write("r.yaml", "defaults:\n  - quickstart\n  - data@docs: dialogues\n")
+    assert "docs.sources=" in offered(project.folder, "check ./r.yaml", "docs.s")
+    assert "docs=local" in offered(project.folder, "check ./r.yaml", "docs=")
+
+
+@pytest.mark.parametrize("recipe", ["./nothing.yaml", "nothing", "./broken.yaml"])
+def test_a_recipe_that_cannot_be_read_offers_nothing_and_says_nothing(project: Project, recipe: str) -> None:
+    project.write("broken.yaml", "a: [\n")
+    assert "train.lr=" not in offered(project.folder, f"check {recipe}", "train.")
