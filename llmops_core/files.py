@@ -29,7 +29,25 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, document: Any) -> None:
     """Replace a JSON file atomically."""
-    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, _spelled(document) + "\n")
+
+
+def _spelled(document: Any) -> str:
+    """A line a member, and a line a member of a list in it: to be read by people too.
+
+    The encoder's own indentation takes ten times as long, which records of many steps would feel.
+    """
+    if not isinstance(document, dict) or not all(isinstance(name, str) for name in document):
+        return json.dumps(document, ensure_ascii=False)
+    lines = []
+    for name, value in document.items():
+        if isinstance(value, list) and value:
+            members = ",\n  ".join(json.dumps(member, ensure_ascii=False) for member in value)
+            text = f"[\n  {members}\n ]"
+        else:
+            text = json.dumps(value, ensure_ascii=False)
+        lines.append(f" {json.dumps(name, ensure_ascii=False)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}" if lines else "{}"
 
 
 def create_json(path: Path, document: Any) -> bool:

@@ -154,7 +154,7 @@ def test_streams_are_redacted_only_within(capsys: pytest.CaptureFixture[str]) ->
         print("topsecret", file=sys.stderr)  # noqa: T201
         sys.stdout.writelines(["topsecret\n", "fine\n"])
         assert sys.stdout.fileno and not sys.stdout.closed
-        warnings.showwarning("about topsecret", UserWarning, "library.py", 1, sys.stderr)
+        sys.stderr.write(warnings.formatwarning("about topsecret", UserWarning, "library.py", 1))
         handler = logging.StreamHandler()
         handler.emit(logging.LogRecord("x", 30, "", 0, "log topsecret", (), None))
     assert (sys.stdout, sys.stderr) == (out, err)

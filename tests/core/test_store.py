@@ -544,6 +544,15 @@ def test_half_a_surrogate_pair_is_written_and_read(tmp_path: Path) -> None:
     assert read_json(tmp_path / "x.json") == {"text": "a\ud800b \\ud800"}
 
 
+@given(PLAIN)
+def test_any_plain_value_is_written_as_json_and_read_back(value: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.json"
+        write_json(path, value)
+        assert read_json(path) == value
+        assert [one.name for one in path.parent.iterdir()] == ["x.json"]
+
+
 def test_a_damaged_file_is_told_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"\xff")
     with pytest.raises(LlmopsError, match=r"x\.json is damaged"):
