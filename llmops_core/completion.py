@@ -76,15 +76,20 @@ def _overrides(recipe: str, incomplete: str) -> Iterable[str]:
     yield from (f"{group}=" for group in sorted(groups) if "/" not in group)
     for name, stage in steps.items():
         choice = written.chosen(stage, name)
-        for field in _fields(plugins, stage, choice.name) if choice else ():
-            yield f"{name}.{field}="
+        # reading an implementation's fields takes time: only of the step that is being typed
+        if choice and incomplete and f"{name}.".startswith(incomplete[: len(name) + 1]):
+            yield from (f"{name}.{field}=" for field in _fields(plugins, stage, choice.name))
 
 
 def _fields(plugins: Plugins, group: str, name: str) -> Iterable[str]:
-    from llmops_core.errors import LlmopsError
-    from llmops_core.options import fields
+    import dataclasses
 
+    from llmops_core.errors import LlmopsError
+    from llmops_core.plugins import resolve
+
+    implementation = plugins.behind(group, name)
     try:
-        return [row["field"] for row in fields(plugins, group, name)]
+        cls: Any = resolve(implementation.config) if implementation else None
     except LlmopsError:
         return []
+    return [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []

@@ -54,15 +54,14 @@ def members(plugins: Plugins, group: str) -> list[dict[str, Any]]:
 def fields(plugins: Plugins, group: str, name: str) -> list[dict[str, Any]]:
     """The fields of an implementation, or of the one a preset uses. Raises UsageError."""
     _known(plugins, group)
-    implementation = plugins.find(group, name)
-    preset = plugins.library.preset(group, name)
-    if implementation is None and preset is not None:
-        implementation = plugins.find(group, text(member(read_nodes(preset)[0], "use")) or "")
+    implementation = plugins.behind(group, name)
     if implementation is None:
         options = plugins.options(group, plugins.library)
         remedy = did_you_mean(name, options) + f"See: llmops show options {group}"
         raise UsageError(f"there is no {name} in {group}", remedy=remedy)
-    return [_row(field, cls) for cls in [resolve(implementation.config)] for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    cls: Any = resolve(implementation.config)
+    hints = typing.get_type_hints(cls)
+    return [row(field, hints[field.name]) for field in dataclasses.fields(cls)]
 
 
 def _known(plugins: Plugins, group: str) -> None:
@@ -72,11 +71,12 @@ def _known(plugins: Plugins, group: str) -> None:
         raise UsageError(f"there is no group {group}", remedy=f"{near}See: llmops show options")
 
 
-def _row(field: dataclasses.Field[Any], cls: Any) -> dict[str, Any]:
+def row(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
+    """A field with its type, default, words and range."""
     says = declared(field)
     return {
         "field": field.name,
-        "type": type_name(typing.get_type_hints(cls)[field.name], says),
+        "type": type_name(hint, says),
         "default": default_text(field),
         "doc": " ".join(text for text in (says.doc, range_text(says)) if text),
     }

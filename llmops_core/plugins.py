@@ -17,6 +17,7 @@ from llmops_core.entry_points import PLUGINS, EntryPoint, entry_points
 from llmops_core.errors import PluginError, Problem
 from llmops_core.hookspecs import CONTRACT_VERSION, Implementation
 from llmops_core.locate import Library, did_you_mean, nearest, package_folder
+from llmops_core.nodes import member, read_nodes, text
 from llmops_core.stages import BESIDE, BY_NAME
 
 
@@ -67,6 +68,12 @@ class Plugins:
     def options(self, group: str, library: Library) -> list[str]:
         """Every name that may be chosen in a group: presets, and implementations that have none."""
         return sorted({*library.options(group), *self.names(group)})
+
+    def behind(self, group: str, name: str) -> Implementation | None:
+        """The implementation of that name, or the one that the preset of that name uses."""
+        preset = self.library.preset(group, name)
+        used = text(member(read_nodes(preset)[0], "use")) if preset else None
+        return self.find(group, used or name)
 
     def event(self, run: Any, event: Any) -> list[str]:
         """Tell every plugin; gives one line for each that failed, so that none fails the run."""

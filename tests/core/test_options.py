@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any
 
 import pytest
@@ -50,7 +51,8 @@ def test_the_fields_of_a_preset_are_those_of_its_implementation(project: Project
 
 
 def test_every_kind_of_field_has_a_type_in_plain_words() -> None:
-    found = {field.name: options._row(field, Everything) for field in dataclasses.fields(Everything)}
+    hints = typing.get_type_hints(Everything)
+    found = {field.name: options.row(field, hints[field.name]) for field in dataclasses.fields(Everything)}
     assert {name: row["type"] for name, row in found.items()} == {
         "flag": "true or false",
         "count": "whole number",
