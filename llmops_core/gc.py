@@ -34,6 +34,8 @@ def collect(store: Store, *, keep_latest: bool = True, dry_run: bool = False) ->
     `keep_latest` also keeps what the latest finished run of each recipe used, and the unfinished ones
     after it, so that running it again goes on from there.
     """
+    if not store.root.is_dir():
+        return []
     aside = store.root / "tmp" / f"gc.{uuid.uuid4().hex[:12]}"
     with store.lock(shared=False):
         kept = kept_runs(store, keep_latest=keep_latest)

@@ -116,8 +116,10 @@ def new_run(store: Store, document: Mapping[str, Any], secrets: Secrets) -> Mani
 
 
 def read_run(store: Store, run: str) -> Manifest:
-    """The record of a run by number or name. Raises UsageError when there is none."""
+    """The record of a run by number or name, or of the "latest". Raises UsageError when there is none."""
     folder = runs_folder(store)
+    if run == "latest" and (newest := all_runs(store, 1)):
+        return newest[0]
     if re.fullmatch(r"\d+", run) and (folder / run / "manifest.json").is_file():
         return _read(folder / run, store)
     named = [one for one in all_runs(store) if one.document.get("name") == run]

@@ -218,3 +218,9 @@ def test_the_command_lists_before_it_removes(project: Project, llmops: CommandLi
     assert told.stdout.splitlines()[-1].startswith("would free ")
     assert llmops("store", "gc", "--all").stdout.splitlines()[-1].startswith("freed ")
     assert llmops("store", "verify").stdout == "0 artifacts, 0 damaged\n"
+
+
+def test_without_a_store_nothing_is_removed_and_none_is_made(project: Project, llmops: CommandLine) -> None:
+    assert llmops("store", "gc").stdout == "freed 0 B\n"
+    assert llmops("runs").stdout == "no runs yet\n"
+    assert not project.store.root.exists()

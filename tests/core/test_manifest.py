@@ -60,7 +60,8 @@ def test_a_run_is_found_by_number_and_by_name_the_newest_first(project: Project)
         project.run(options=RunOptions(name="trial"))
     assert read_run(project.store, "trial").id == "2"
     assert read_run(project.store, "1").id == "1"
-    for wrong in ("3", "nobody", "../1", ""):
+    assert read_run(project.store, "latest").id == "2"
+    for wrong in ("3", "nobody", "../1", "", "0001x"):
         with pytest.raises(UsageError, match="there is no run"):
             read_run(project.store, wrong)
 

@@ -76,6 +76,7 @@ def test_a_planted_secret_is_in_no_file_and_no_stream(
     assert HIDDEN in told.stderr and "writing [secret]" in told.stderr
     shown = [told.stdout, told.stderr]
     shown += [llmops("runs", "show", *more).stdout for more in ([], ["--json"])]
+    assert all(shown), "what is searched is there"
     everything = "\n".join(shown) + "".join(contents(project.store.root))
     for spelling in (PLANTED, json.dumps(PLANTED)[1:-1], repr(PLANTED)[1:-1]):
         assert spelling not in everything
