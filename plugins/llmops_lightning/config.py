@@ -46,8 +46,8 @@ class SingleStrategy:
 class Sft:
     """Supervised fine-tuning: only what is to be answered has loss, with the token that ends it.
 
-    A row holds `messages` (the assistant's turns are learned), `prompt` and `completion`, or `instruction`,
-    `output` and perhaps `input` (asked in the words of the chat template).
+    A row holds `messages` (the assistant's turns are learned), `question` and `answer`, `instruction` and
+    `output` (all written by the chat template), or `prompt` and `completion` (taken as they are).
     """
 
     turns: Literal["all", "last"] = setting(
@@ -60,6 +60,36 @@ class Sft:
         at_least=0,
         below=1,
         neutral=0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Continued pretraining: every token of a text is learned, and the one that ends it.
+
+    A row holds `text`, or `messages` written out by the chat template. Long texts are split, never cut.
+    """
+
+    label_smoothing: float = setting(
+        0.0,
+        doc="Share of the target's probability that is spread over all tokens while learning.",
+        at_least=0,
+        below=1,
+    )
+
+
+@dataclass(frozen=True)
+class Seq2seq:
+    """Supervised fine-tuning of models with an encoder and a decoder (T5, BART): the answer has loss.
+
+    A row holds one question and its answer: two `messages`, or `prompt` and `completion`.
+    """
+
+    label_smoothing: float = setting(
+        0.0,
+        doc="Share of the target's probability that is spread over all tokens while learning.",
+        at_least=0,
+        below=1,
     )
 
 

@@ -42,7 +42,7 @@ def encode(messages: Sequence[Mapping[str, Any]], tokenizer: Any, *, last_only: 
 
     `last_only`: of the assistant's turns only the last one has loss.
     """
-    text = _render(messages, tokenizer, asking=False)
+    text = rendered(messages, tokenizer, asking=False)
     # The template writes every special token itself; asking for them again would double the first.
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
@@ -60,8 +60,8 @@ def encode(messages: Sequence[Mapping[str, Any]], tokenizer: Any, *, last_only: 
 
 def _turn(messages: Sequence[Mapping[str, Any]], at: int, text: str, tokenizer: Any) -> tuple[int, int]:
     """Where in the text an assistant's turn begins and ends, in characters."""
-    before = _render(messages[:at], tokenizer, asking=True)
-    through = _render(messages[: at + 1], tokenizer, asking=False) if at + 1 < len(messages) else text
+    before = rendered(messages[:at], tokenizer, asking=True)
+    through = rendered(messages[: at + 1], tokenizer, asking=False) if at + 1 < len(messages) else text
     if not (text.startswith(before) and text.startswith(through) and len(before) < len(through)):
         raise DataError(
             "the chat template writes a dialogue's beginning differently when more follows, so the "
@@ -86,7 +86,8 @@ def _to_terminator(inside: Sequence[int], ids: Sequence[int], tokenizer: Any) ->
     )
 
 
-def _render(messages: Sequence[Mapping[str, Any]], tokenizer: Any, *, asking: bool) -> str:
+def rendered(messages: Sequence[Mapping[str, Any]], tokenizer: Any, *, asking: bool) -> str:
+    """A dialogue as text; `asking`: up to where the assistant speaks next. Raises DataError."""
     try:
         return str(
             tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=asking)

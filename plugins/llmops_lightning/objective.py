@@ -61,6 +61,10 @@ class Objective(Protocol):
     """
 
     @property
+    def shapes(self) -> Sequence[str]:
+        """The shapes of data sets it can learn from."""
+
+    @property
     def packs(self) -> bool:
         """Whether several examples may lie in one row of a batch without seeing each other."""
 

@@ -22,7 +22,7 @@ def llmops_implementations() -> Sequence[Implementation]:
             config="llmops_lightning.config:LightningTrain",
             target="llmops_lightning.train:train",
             about="Fine-tuning with PyTorch Lightning.",
-            accepts=("messages",),
+            accepts=("messages", "qa", "text"),
             estimate="llmops_lightning.estimate:estimate",
             needs=NEEDS,
             extra=EXTRA,
@@ -33,6 +33,14 @@ def llmops_implementations() -> Sequence[Implementation]:
         _part("train/tuning", "full", "Full", "tuning:full", "All weights learn."),
         _part("train/strategy", "single", "SingleStrategy", "strategy:single", "One process, one device."),
         _part("train/objective", "sft", "Sft", "sft:sft", "Learns the assistant's answers of dialogues."),
+        _part("train/objective", "pretrain", "Pretrain", "pretrain:pretrain", "Learns every token of texts."),
+        _part(
+            "train/objective",
+            "seq2seq",
+            "Seq2seq",
+            "seq2seq:seq2seq",
+            "Learns answers, with a model of an encoder and a decoder.",
+        ),
     ]
 
 

@@ -15,10 +15,12 @@ from llmops_lightning import causal
 from llmops_lightning.config import Sft
 from llmops_lightning.masking import check_tokenizer, encode, tokenizer_identity
 from llmops_lightning.objective import NO_LOSS, Batch, Example, Tokens
+from llmops_lightning.weights import expect_decoder
 
 
 def sft(config: Sft, run: StepRun, *, tokenizer: Any, network: nn.Module) -> SftObjective:
     """The objective of a `train/objective`: `tokenizer` and the bare `network` are the model's."""
+    expect_decoder(network, "sft")
     return SftObjective(tokenizer, config, causal.head_can_wait(network))
 
 
@@ -31,6 +33,7 @@ class SftObjective:
     head_waits: bool = False
     """Compute the vocabulary's scores only where there is loss."""
     packs: bool = True
+    shapes: tuple[str, ...] = ("messages", "qa")
 
     def identity(self) -> str:
         """The tokenizer, its template, and which turns have loss."""
@@ -63,14 +66,17 @@ def messages_of(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     if isinstance(row.get("instruction"), str) and isinstance(row.get("output"), str):
         asked = "\n\n".join(part for part in (row["instruction"], row.get("input")) if part)
         return [{"role": "user", "content": asked}, {"role": "assistant", "content": row["output"]}]
+    if isinstance(row.get("question"), str) and isinstance(row.get("answer"), str):
+        asked = "\n\n".join([*(row.get("contexts") or ()), row["question"]])
+        return [{"role": "user", "content": asked}, {"role": "assistant", "content": row["answer"]}]
     messages = row.get("messages")
     if isinstance(messages, list) and all(
         isinstance(message, dict) and "role" in message and "content" in message for message in messages
     ):
         return messages
     raise DataError(
-        f"the row has no messages with role and content, and neither prompt and completion nor instruction "
-        f"and output; it has {json.dumps(sorted(row))}",
+        "the row has no messages with role and content, and no prompt and completion, question and answer, "
+        f"or instruction and output; it has {json.dumps(sorted(row))}",
         remedy='Give rows of the shape {"messages": [{"role": ..., "content": ...}, ...]}.',
     )
 

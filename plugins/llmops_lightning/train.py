@@ -30,7 +30,6 @@ from llmops_lightning.tuning import Tuning
 from llmops_lightning.weights import is_adapter, load_network, load_tokenizer
 
 CURVE = "training.jsonl"
-SHAPES = ("messages",)
 
 
 def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) -> Model:
@@ -85,6 +84,10 @@ def prepare(
     objective: Objective = run.load(config.objective)(
         config.objective.config, run, tokenizer=tokenizer, network=network
     )
+    if data.shape not in objective.shapes:
+        use, shapes = config.objective.use, ", ".join(objective.shapes)
+        what = f"the data's rows have the shape {data.shape}, and the objective {use} takes {shapes}"
+        raise DataError(what, where=run.step, remedy=f"Choose another data step or {run.step}.objective.")
     encoder = Encoder(objective, length, run, config.processes, config.max_silent_share)
     examples = encoder.encode(data, "train", config.max_rows)
     schedule = Schedule(config.epochs, config.batch_size, config.accumulate, run.seed, config.max_steps)
@@ -109,9 +112,6 @@ def longest_row(config: LightningTrain, model: Model, run: StepRun) -> int:
 
 
 def _check(model: Model, data: Dataset, tuning: Tuning, run: StepRun) -> None:
-    if data.shape not in SHAPES:
-        what = f"the data's rows have the shape {data.shape}, and training takes {', '.join(SHAPES)}"
-        raise DataError(what, where=run.step, remedy="Choose a data step that makes messages.")
     if not data.rows.get("train"):
         raise DataError(
             "the data has no rows to train on", where=run.step, remedy="Check the data step's funnel."

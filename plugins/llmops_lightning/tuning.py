@@ -65,7 +65,7 @@ class LoraTuning:
             lora_alpha=self.config.alpha,
             lora_dropout=self.config.dropout,
             target_modules=targets,
-            task_type="CAUSAL_LM",
+            task_type="SEQ_2_SEQ_LM" if _has_encoder(network) else "CAUSAL_LM",
         )
         try:
             with quiet():
@@ -93,6 +93,10 @@ class LoraTuning:
         says |= {"base_model_name_or_path": model.name, "inference_mode": True}
         text = json.dumps(says, indent=2, sort_keys=True, default=str)
         (folder / ADAPTER).write_text(text + "\n", encoding="utf-8")
+
+
+def _has_encoder(network: nn.Module) -> bool:
+    return bool(getattr(network.config, "is_encoder_decoder", False))
 
 
 def _fits(module: nn.Module) -> bool:

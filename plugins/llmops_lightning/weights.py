@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging
 
 from llmops_core.artifacts import Model
@@ -43,13 +43,26 @@ def load_network(model: Model) -> nn.Module:
         return _merged(load_network(model.base), model)
     with quiet():
         try:
-            network: nn.Module = AutoModelForCausalLM.from_pretrained(
+            told = AutoConfig.from_pretrained(str(model.folder), local_files_only=True)
+            kind = AutoModelForSeq2SeqLM if told.is_encoder_decoder else AutoModelForCausalLM
+            network: nn.Module = kind.from_pretrained(
                 str(model.folder), dtype=torch.float32, local_files_only=True, use_safetensors=True
             )
         except (OSError, ValueError) as error:
             what = str(error).strip().splitlines()[0]
             raise StepError(f"the weights of {model.name} cannot be loaded: {what}", where="model") from error
     return network
+
+
+def expect_decoder(network: nn.Module, objective: str) -> None:
+    """Refuse a model with an encoder. Raises StepError."""
+    told: Any = network.config
+    if getattr(told, "is_encoder_decoder", False):
+        raise StepError(
+            f"the objective {objective} needs a model without an encoder",
+            where="objective",
+            remedy="Choose the objective seq2seq.",
+        )
 
 
 def _merged(network: nn.Module, model: Model) -> nn.Module:
