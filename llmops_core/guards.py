@@ -94,17 +94,10 @@ def time_limit(step: Step, tell: Callable[[events.Event], None]) -> Iterator[Non
         return
     fired = False
 
-    def error() -> TimeLimitError:
-        return TimeLimitError(
-            f"ran longer than its limit of {limit:g} s",
-            where=step.name,
-            remedy=f"Raise {step.name}.time_limit.",
-        )
-
     def over(number: int, frame: Any) -> None:
         nonlocal fired
         fired = True
-        raise error()
+        raise _late(step)
 
     before, began = signal.signal(signal.SIGALRM, over), time.monotonic()
     outer, interval = signal.setitimer(signal.ITIMER_REAL, limit, AGAIN)
@@ -114,7 +107,7 @@ def time_limit(step: Step, tell: Callable[[events.Event], None]) -> Iterator[Non
         raise
     except Exception as other:
         if fired:
-            raise error() from other
+            raise _late(step) from other
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -123,7 +116,12 @@ def time_limit(step: Step, tell: Callable[[events.Event], None]) -> Iterator[Non
             left = outer - (time.monotonic() - began)
             signal.setitimer(signal.ITIMER_REAL, max(left, 0.001), interval)
     if fired:
-        raise error()
+        raise _late(step)
+
+
+def _late(step: Step) -> TimeLimitError:
+    what = f"ran longer than its limit of {step.settings.time_limit:g} s"
+    return TimeLimitError(what, where=step.name, remedy=f"Raise {step.name}.time_limit.")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from llmops_core.console import Console, samples, summary
 from llmops_core.manifest import read_run
 from llmops_core.step import StepRun
 from tests.conftest import Project
-from tests.core.test_runner import Instead
+from tests.stand_ins import Instead
 
 
 def test_without_a_terminal_there_is_a_line_a_step_and_no_control_characters(

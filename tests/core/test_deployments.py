@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmops_core.deployments import describe, history, live_at, released
 from llmops_core.gc import collect
 from tests.conftest import Project
-from tests.core.test_runner import outputs
+from tests.stand_ins import outputs
 
 
 def test_nothing_yet_is_no_rows(project: Project) -> None:

@@ -19,7 +19,7 @@ from llmops_core.runner import RunOptions
 from llmops_core.store import Store
 from tests import processes
 from tests.conftest import CommandLine, Project
-from tests.core.test_runner import outputs
+from tests.stand_ins import outputs
 
 
 def artifacts(project: Project) -> set[str]:

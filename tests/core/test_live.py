@@ -20,7 +20,7 @@ from llmops_core.processes import is_gone, process_mark
 from llmops_core.rollback import rollback
 from tests import processes
 from tests.conftest import CommandLine, Project
-from tests.core.test_runner import until
+from tests.stand_ins import until
 
 
 @pytest.fixture(autouse=True)

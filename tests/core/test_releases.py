@@ -14,7 +14,7 @@ from llmops_core.files import read_json, write_json
 from llmops_core.releases import all_releases, find, open_release, register
 from tests import processes
 from tests.conftest import CommandLine, Project
-from tests.core.test_runner import outputs
+from tests.stand_ins import outputs
 
 
 def test_a_digest_keeps_its_name_and_another_gets_the_next(project: Project) -> None:

@@ -19,7 +19,7 @@ from llmops_core.manifest import read_run
 from llmops_core.secrets import HIDDEN, SHORTEST, Secrets, named_in, redacted_streams
 from llmops_core.step import StepRun
 from tests.conftest import CommandLine, Project
-from tests.core.test_runner import Instead
+from tests.stand_ins import Instead
 
 PLANTED = 'pl4nted"s3cret/with\\odd+chars'
 LEAK = """\

@@ -18,7 +18,7 @@ from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_core.worker import StepRequest, Worker, as_json, request_for
 from tests.conftest import REPOSITORY, CommandLine, Project
-from tests.core.test_runner import Instead, outputs
+from tests.stand_ins import Instead, outputs
 
 
 def request(project: Project, run: Manifest, name: str, **changes: Any) -> StepRequest:
