@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,36 @@ class Source:
 
     address: str = setting(doc="A file or folder: pypi://, hf://, file:, s3://, ...", address=True)
     sha256: str = setting("", doc="Digest of what is fetched; required for pypi:// and fsspec's schemes.")
-    format: Literal["jsonl", "chatterbot_yaml"] = setting("jsonl", doc="How the files are written.")
+    format: Literal[
+        "detect",
+        "jsonl",
+        "csv",
+        "tsv",
+        "parquet",
+        "text",
+        "markdown",
+        "html",
+        "pdf",
+        "sql",
+        "chatterbot_yaml",
+    ] = setting("detect", doc="How the files are written; detect: by their endings, .gz, .bz2 and .xz aside.")
+    shape: Literal["detect", "messages", "sharegpt", "preference", "completion", "qa", "alpaca", "text"] = (
+        setting(
+            "detect", doc="What the rows of JSONL and tables are; detect: by their keys.", neutral="detect"
+        )
+    )
+    columns: Mapping[str, str] = setting(
+        factory=dict, doc="Where keys have other names than a shape's: {question: their_name}.", neutral={}
+    )
+    keep: Sequence[str] = setting((), doc="Keys kept as facts of a row, for splits and counts.", neutral=())
+    weight: float | None = setting(
+        None,
+        doc="Its share of the rows beside the other sources'; the scarcest gives all it has. None: all rows.",
+        above=0,
+        neutral=None,
+    )
+    query: str = setting("", doc="For sql: the statement whose answer is the rows, ordered.", neutral="")
+    encoding: str = setting("utf-8", doc="The encoding of text files.", neutral="utf-8")
     include: Sequence[str] = setting(
         (), doc="Of a folder, the files that match one of these patterns; none: the format's usual ending."
     )
@@ -32,10 +62,21 @@ class Source:
         0, doc="What is downloaded, where known; for the plan only.", unit="bytes", at_least=0, output=False
     )
 
+    @property
+    def is_database(self) -> bool:
+        """Whether the address is a database's URL rather than a file's place."""
+        return self.format == "sql" and not self.address.startswith("file:")
+
     def __post_init__(self) -> None:
         try:
             parse(self.address)
         except AddressError as error:
+            raise ValueError(str(error)) from error
+        if self.format == "sql" and not self.query:
+            raise ValueError("a database needs a query")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError as error:
             raise ValueError(str(error)) from error
 
 
@@ -58,9 +99,23 @@ class Splits:
         0, doc="Another seed deals otherwise. Apart from the recipe's, so that trials share their test rows."
     )
 
+    by: Literal["hash", "time"] = setting(
+        "hash", doc="By chance, or the newest rows to test and the next to validation.", neutral="hash"
+    )
+    time: str = setting(
+        "", doc="By time: the fact that tells a row's time; see sources.NAME.keep.", neutral=""
+    )
+    stratify: str = setting(
+        "", doc="By hash: a fact, each of whose values has its share in every split.", neutral=""
+    )
+
     def __post_init__(self) -> None:
         if self.train.share <= 0:
             raise ValueError("the train split's share must be above 0, else there is nothing to learn from")
+        if (self.by == "time") != bool(self.time):
+            raise ValueError("to split by time say both: by: time, and time: the fact that tells it")
+        if self.stratify and self.by == "time":
+            raise ValueError("a split by time cannot be stratified")
 
 
 @dataclass(frozen=True)
@@ -71,6 +126,11 @@ class DialogueData:
         None, doc="A JSONL file or folder on this machine; short for one more source of that name.", path=True
     )
     sources: Mapping[str, Source] = setting(factory=dict, doc="Where rows come from, in this order.")
+    shape: Literal["messages", "text", "preference", "qa"] = setting(
+        "messages",
+        doc="What the rows become: conversations, texts, preference pairs, or questions with contexts.",
+        neutral="messages",
+    )
     steps: Mapping[str, Part] = parts("data/step", doc="What is done to the rows, in this order.")
     splits: Splits = setting(factory=Splits, doc="How the rows are dealt out to train, validation and test.")
     max_broken_share: float = setting(

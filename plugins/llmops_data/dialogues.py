@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,19 @@ from llmops_core.errors import DataError
 from llmops_core.step import StepRun
 from llmops_data.config import DialogueData
 from llmops_data.leakage import leaked
-from llmops_data.reading import read_all
-from llmops_data.rows import Link, Outcome, Row, changed
-from llmops_data.splitting import split_rows
+from llmops_data.mixing import mixed
+from llmops_data.pipeline import Passed, pass_through
+from llmops_data.reading import read_sources
+from llmops_data.rows import Link
+from llmops_data.shapes import written
+from llmops_data.splitting import LEFT_OUT, NAMES, deal
+
+LONGEST_EXAMPLE = 5000
+"""Characters of a duplicate's text in duplicates.jsonl."""
 
 
 def dialogues(config: DialogueData, run: StepRun) -> Dataset:
-    """Conversations of shape "messages" in train, validation and test, with what became of every row.
+    """Rows of the config's shape in train, validation and test, with what became of every row.
 
     Beside the splits, duplicates.jsonl shows some of the duplicates found: step, what was done, similarity
     (1: equal), how many the first one has, and both texts. Raises DataError when too much is broken or no
@@ -27,91 +35,89 @@ def dialogues(config: DialogueData, run: StepRun) -> Dataset:
     """
     whole = len(config.steps) + 2
     run.progress(0, whole)
-    read = read_all(config, run)
-    rows: Sequence[Row] = read.rows
-    funnel: list[dict[str, Any]] = [{"step": "read", "rows": len(rows), "note": read.note}]
-    links: dict[str, Sequence[Link]] = {}
-    for number, (name, part) in enumerate(config.steps.items(), 1):
-        run.progress(number, whole)
-        outcome = _outcome(rows, run.load(part)(part.config, run, rows=rows))
-        rows, links[name] = outcome.rows, outcome.links
-        funnel.append({"step": name, "rows": len(rows), "note": outcome.note})
-        if not rows:
-            raise DataError(f"the step {name} left no row ({outcome.note})", remedy=f"Loosen steps.{name}.")
-    run.progress(whole - 1, whole)
-    splits = split_rows(config.splits, rows, (link for found in links.values() for link in found))
-    funnel.append(_last(config, read.rows, rows, splits, links))
-    _write(config, run, splits, links)
+    passed = [mixed(config, run, read_sources(config, run))]
+    for one in pass_through(config.steps, run, passed[0]):
+        passed.append(one)
+        run.progress(len(passed) - 1, whole)
+    reused = [one.name for one in passed[1:] if one.reused]
+    if reused:
+        run.log(f"unchanged and taken from before: {', '.join(reused)}")
+    found = {one.name: one.links for one in passed if one.links}
+    rows = passed[-1].rows
+    dealt = deal(config.splits, rows, chain.from_iterable(found.values()))
+    counts = {name: dealt.count(number) for number, name in enumerate(NAMES)}
+    _check(config, run, counts)
+    _write(config, run, passed[-1], dealt)
+    if found:
+        _lines(run.folder / "duplicates.jsonl", _examples(config.examples, passed))
+    funnel = [*(one.entry for one in passed), _last(config, passed, counts)]
     run.progress(whole, whole)
-    counts = {name: len(split) for name, split in splits.items()}
-    return Dataset(folder=run.folder, rows=counts, shape="messages", funnel=tuple(funnel))
+    return Dataset(folder=run.folder, rows=counts, shape=config.shape, funnel=tuple(funnel))
 
 
-def _outcome(before: Sequence[Row], given: Any) -> Outcome:
-    """What a step gave, whether it gave only rows, an Outcome, or something like one."""
-    if not hasattr(given, "rows"):
-        rows = list(given)
-        return Outcome(rows, changed(before, rows))
-    rows = list(given.rows)
-    return Outcome(rows, getattr(given, "note", "") or changed(before, rows), getattr(given, "links", ()))
-
-
-def _last(
-    config: DialogueData,
-    read: Sequence[Row],
-    rows: Sequence[Row],
-    splits: Mapping[str, Sequence[Row]],
-    links: Mapping[str, Sequence[Link]],
-) -> dict[str, Any]:
+def _last(config: DialogueData, passed: Sequence[Passed], counts: Mapping[str, int]) -> dict[str, Any]:
     """The funnel's last line: the splits, and what a random one would have leaked."""
-    left = sum(map(len, splits.values()))
-    told = " + ".join(f"{len(split):,} {name}" for name, split in splits.items())
-    if left < len(rows):
-        told += f"; {len(rows) - left:,} over max_rows left out"
+    left, before = sum(counts.values()), len(passed[-1].rows)
+    told = " + ".join(f"{count:,} {name}" for name, count in counts.items())
+    if left < before:
+        told += f"; {before - left:,} over max_rows left out"
     entry: dict[str, Any] = {"step": "split", "rows": left, "note": told}
-    if any(links.values()):
-        leak = leaked(config.splits, read, {name: found for name, found in links.items() if found})
+    found = {one.name: one.links for one in passed if one.links}
+    if found:
+        leak = leaked(config.splits, passed[0].rows, found)
         entry["note"] = f"{told}; {leak}"
         entry["leaked"] = {"test": leak.test, "found": dict(leak.by_step)}
     return entry
 
 
-def _write(
-    config: DialogueData,
-    run: StepRun,
-    splits: Mapping[str, Sequence[Row]],
-    links: Mapping[str, Sequence[Link]],
-) -> None:
-    empty = [name for name, split in splits.items() if not split and getattr(config.splits, name).share > 0]
+def _check(config: DialogueData, run: StepRun, counts: Mapping[str, int]) -> None:
+    empty = [name for name, count in counts.items() if not count and getattr(config.splits, name).share > 0]
     if "train" in empty:
         remedy = "Give more rows, or raise splits.train.share."
         raise DataError("no row is left to train on: every one went to another split", remedy=remedy)
     if empty:
         run.warn(f"so few rows are left that {' and '.join(empty)} got none")
-    for name, split in splits.items():
-        _lines(run.folder / f"{name}.jsonl", (row.json() for row in split))
-    if any(links.values()):
-        _lines(run.folder / "duplicates.jsonl", _examples(config.examples, links))
 
 
-def _examples(count: int, links: Mapping[str, Sequence[Link]]) -> Iterable[dict[str, Any]]:
+def _write(config: DialogueData, run: StepRun, last: Passed, dealt: bytearray) -> None:
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context((run.folder / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n"))
+            for name in NAMES
+        ]
+        for row, split in zip(last.rows, dealt, strict=True):
+            if split != LEFT_OUT:
+                files[split].write(json.dumps(written(row, config.shape), ensure_ascii=False) + "\n")
+
+
+def _examples(count: int, passed: Sequence[Passed]) -> Iterator[dict[str, Any]]:
     """The most telling duplicates of each step: the unequal ones, then the most copied."""
-    found = {name: step for name, step in links.items() if step}
-    for name, step in found.items():
-        copies = Counter(link.first.origin for link in step)
-        ranked = sorted(step, key=lambda link: (link.similarity == 1.0, -copies[link.first.origin]))
-        told: dict[tuple[str, float], Link] = {}
-        for link in ranked:
-            told.setdefault((link.first.origin, link.similarity), link)
-        for link in list(told.values())[: count // len(found)]:
-            yield {
-                "step": name,
-                "done": "left out" if link.dropped else "kept together",
-                "similarity": link.similarity,
-                "copies": copies[link.first.origin],
-                "first": f"{link.first.origin}: {link.first.text}",
-                "second": f"{link.second.origin}: {link.second.text}",
-            }
+    steps = sum(bool(one.links) for one in passed)
+    for before, one in pairwise(passed):
+        if one.links:
+            copies, chosen = _telling(one.links, count // steps)
+            wanted = {row.origin for link in chosen for row in (link.first, link.second)}
+            texts = {row.origin: row.text[:LONGEST_EXAMPLE] for row in before.rows if row.origin in wanted}
+            for link in chosen:
+                yield {
+                    "step": one.name,
+                    "done": "left out" if link.dropped else "kept together",
+                    "similarity": link.similarity,
+                    "copies": copies[link.first.origin],
+                    "first": f"{link.first.origin}: {texts.get(link.first.origin, '')}",
+                    "second": f"{link.second.origin}: {texts.get(link.second.origin, '')}",
+                }
+
+
+def _telling(links: Iterable[Link], count: int) -> tuple[Counter[str], Sequence[Link]]:
+    """How many duplicates each first row has, and the links to show: one for each of its similarities."""
+    copies: Counter[str] = Counter()
+    told: dict[tuple[str, float], Link] = {}
+    for link in links:
+        copies[link.first.origin] += 1
+        told.setdefault((link.first.origin, link.similarity), link)
+    ranked = sorted(told.values(), key=lambda link: (link.similarity == 1.0, -copies[link.first.origin]))
+    return copies, ranked[:count]
 
 
 def _lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from llmops_data.config import Splits
-from llmops_data.grouping import Groups
+from llmops_data.grouping import Groups, grouped
 from llmops_data.rows import Link, Row
 from llmops_data.splitting import chance, shares_of
 
@@ -33,32 +34,48 @@ class Leak:
         return f"{told}, and {sum(alike.values()):,} more one that they resemble ({more})" if alike else told
 
 
-def leaked(config: Splits, rows: Sequence[Row], links: Mapping[str, Sequence[Link]]) -> Leak:
+def leaked(config: Splits, rows: Iterable[Row], links: Mapping[str, Iterable[Link]]) -> Leak:
     """Deal the rows as read out at random and look for each test row's duplicates among the training rows.
 
     `links` are the duplicates that each step found, by its name. A pair counts where the two are direct
     duplicates, or equal to two that are.
     """
-    shares = shares_of(config)
-    places = {row.origin: chance(f"{config.seed} random {row.origin}") for row in rows}
-    test = [origin for origin, place in places.items() if place < shares["test"]]
-    train = [origin for origin, place in places.items() if place >= shares["test"] + shares["validation"]]
-    left, equal, by_step = test, Groups(places), {}
-    pairs: list[Link] = []
+    linked = grouped(link for found in links.values() for link in found)
+    count, left, train = _dealt(config, rows, linked)
+    equal, by_step, grouping = Groups(), {}, []
+    earlier: list[Iterable[Link]] = []
     for name, found in links.items():
-        pairs += found
+        earlier.append(found)
+        drops = False
         for link in found:
+            drops = drops or link.dropped
             if link.similarity == 1.0:
                 equal.join(link.first.origin, link.second.origin)
-        reached = _reached(equal, pairs, train)
+        if not drops:
+            grouping.append(name)
+        reached = _reached(equal, chain.from_iterable(earlier), train)
         remaining = [origin for origin in left if equal.find(origin) not in reached]
         by_step[name] = len(left) - len(remaining)
         left = remaining
-    grouped = [name for name, found in links.items() if not any(link.dropped for link in found)]
-    return Leak(len(test), by_step, grouped)
+    return Leak(count, by_step, grouping)
 
 
-def _reached(equal: Groups, pairs: Sequence[Link], train: Sequence[str]) -> set[str]:
+def _dealt(config: Splits, rows: Iterable[Row], linked: Groups) -> tuple[int, list[str], list[str]]:
+    """How many rows a random split puts into test; and which linked ones into test and into training."""
+    shares = shares_of(config)
+    count, test, train = 0, [], []
+    for row in rows:
+        place = chance(f"{config.seed} random {row.origin}")
+        if place < shares["test"]:
+            count += 1
+            if row.origin in linked:
+                test.append(row.origin)
+        elif place >= shares["test"] + shares["validation"] and row.origin in linked:
+            train.append(row.origin)
+    return count, test, train
+
+
+def _reached(equal: Groups, pairs: Iterable[Link], train: Iterable[str]) -> set[str]:
     """The sets of equal rows that have a training row among them or among their neighbours."""
     learnt = {equal.find(origin) for origin in train}
     reached = set(learnt)

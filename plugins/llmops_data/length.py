@@ -17,7 +17,15 @@ def length(config: Length, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
         for row, size in zip(rows, sizes, strict=True)
         if config.min_characters <= size <= config.max_characters
     ]
-    short = sum(size < config.min_characters for size in sizes)
-    long = sum(size > config.max_characters for size in sizes)
-    note = f"{short:,} under {config.min_characters:,} and {long:,} over {config.max_characters:,} characters"
-    return Outcome(kept, f"{note} left out" if short or long else "none too short or too long")
+    counts = {
+        f"under {config.min_characters:,} characters left out": sum(
+            one < config.min_characters for one in sizes
+        ),
+        f"over {config.max_characters:,} characters left out": sum(
+            one > config.max_characters for one in sizes
+        ),
+    }
+    return Outcome(kept, counts=counts)
+
+
+length.by_rows = True  # type: ignore[attr-defined]

@@ -23,12 +23,15 @@ def normalise(config: Normalise, run: StepRun, *, rows: Sequence[Row]) -> Outcom
         dataclasses.replace(row, messages=tuple(_message(config, message) for message in row.messages))
         for row in rows
     ]
-    kept = [row for row in cleaned if row.messages[-1].content and row.prompt.strip()]
-    return Outcome(kept, changed(rows, kept))
+    kept = [row for row in cleaned if all(message.content for message in row.messages)]
+    return Outcome(kept, counts=changed(rows, kept))
 
 
 def _message(config: Normalise, message: Message) -> Message:
     return Message(message.role, clean(message.content, config))
+
+
+normalise.by_rows = True  # type: ignore[attr-defined]
 
 
 def clean(text: str, config: Normalise) -> str:

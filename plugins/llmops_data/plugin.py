@@ -8,6 +8,8 @@ from llmops_core.hookspecs import Implementation, hookimpl
 
 LLMOPS_CONTRACT = 1
 
+FORMATS = ("jsonl", "csv", "tsv", "parquet", "text", "markdown", "html", "pdf", "sql", "chatterbot_yaml")
+
 
 @hookimpl
 def llmops_implementations() -> Sequence[Implementation]:
@@ -18,16 +20,16 @@ def llmops_implementations() -> Sequence[Implementation]:
             name="dialogues",
             config="llmops_data.config:DialogueData",
             target="llmops_data.dialogues:dialogues",
-            about="Conversations from files and packages, cleaned, deduplicated and split by group.",
-            accepts=("chatterbot_yaml", "jsonl"),
+            about="Rows from files, packages and databases, cleaned, deduplicated and split by group.",
+            accepts=FORMATS,
             estimate="llmops_data.estimate:estimate",
-            needs=("yaml",),
+            needs=("yaml", "pyarrow"),
             extra="llmops[data]",
             seeded=False,
         ),
         _step("normalise", "Normalise", "One spelling of every character and space; empty rows left out."),
-        _step("exact", "Exact", "Keeps the first of rows that say the same."),
-        _step("near", "Near", "Drops or groups rows that say nearly the same (MinHash).", ("rensa",)),
+        _step("exact", "Exact", "Keeps the first of rows that say the same.", ("numpy",)),
+        _step("near", "Near", "Drops or groups rows that say nearly the same (MinHash).", ("numpy", "rensa")),
         _step("length", "Length", "Leaves out rows that are too short or too long."),
     )
 

@@ -1,37 +1,48 @@
-"""Rows out of a source's files; what is broken is counted and quoted, never lost in silence."""
+"""Rows out of sources; what is broken is counted and quoted, never lost in silence."""
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+from llmops_core.content import file_digest, file_sizes
 from llmops_core.errors import DataError
+from llmops_core.keys import code_digest, content
+from llmops_core.keys import digest as digest_of
 from llmops_core.step import StepRun
-from llmops_data import chatterbot, jsonl
+from llmops_core.store import Store
+from llmops_data import formats, shapes, tables
+from llmops_data.caching import Cache
 from llmops_data.config import DialogueData, Source
-from llmops_data.entries import Broken, Entry
+from llmops_data.entries import Broken, Entry, Record
 from llmops_data.rows import Row
+from llmops_data.stored import RowsWriter, StoredRows
 
-USUAL = {"jsonl": ("*.jsonl",), "chatterbot_yaml": ("*.yml", "*.yaml")}
+ROWS = "rows.arrow"
 QUOTED = 3
 LONGEST_QUOTE = 80
+ROOM = 2
+"""Rows on disk take about as much as their files, and the result as much again."""
 
 
 @dataclass(frozen=True)
-class Read:
-    """All rows of all sources, and how many entries were broken."""
+class Found:
+    """One source's rows on disk, and what was broken in it."""
 
-    rows: Sequence[Row]
-    broken: int
-    sources: int
-
-    @property
-    def note(self) -> str:
-        """How much was read, for the funnel."""
-        told = f"{self.sources} source{'s' if self.sources != 1 else ''}"
-        return f"{told}; {self.broken:,} broken left out" if self.broken else told
+    name: str
+    rows: StoredRows
+    digest: str
+    broken: Mapping[str, int]
+    """File -> how many of its entries."""
+    quotes: Sequence[tuple[str, str, str]]
+    """The first broken entries: origin, why, what it says."""
+    shapes: Mapping[str, int]
 
 
 def sources_of(config: DialogueData) -> Mapping[str, Source]:
@@ -41,72 +52,178 @@ def sources_of(config: DialogueData) -> Mapping[str, Source]:
     return {**config.sources, "source": Source(address=f"file:{config.source}")}
 
 
-def read_all(config: DialogueData, run: StepRun) -> Read:
-    """Fetch and read every source.
+def read_sources(config: DialogueData, run: StepRun) -> list[Found]:
+    """Fetch and read every source, or take up what was read of the same content before.
 
     Raises DataError when nothing can be read, or more than the config's share is broken; FetchError.
     """
-    sources = sources_of(config)
-    rows: list[Row] = []
-    broken: list[Broken] = []
-    for name, source in sources.items():
-        path = run.fetch(source.address, source.sha256, token=source.token)
-        for found in read_source(name, source, path):
-            broken.append(found) if isinstance(found, Broken) else rows.append(found)
+    found = [_source(config, run, name, source) for name, source in sources_of(config).items()]
+    count = sum(len(one.rows) for one in found)
+    broken = sum(sum(one.broken.values()) for one in found)
     if broken:
-        _tell(config, run, len(rows) + len(broken), broken)
-    if not rows:
-        where = ", ".join(source.address for source in sources.values())
+        _tell(config, run, count + broken, found)
+    if not count:
+        where = ", ".join(source.address for source in sources_of(config).values())
         raise DataError("there is not one row in it", where=where, remedy="Check the address and the format.")
-    return Read(rows, len(broken), len(sources))
+    return found
 
 
-def read_source(name: str, source: Source, path: Path) -> Iterator[Row | Broken]:
-    """Each row of a source, and each entry that is none, in the order of file names and lines."""
-    for title, file in files_of(name, source, path):
-        for entry in _entries(source, file, title):
-            yield entry if isinstance(entry, Broken) else Row(entry.origin, entry.messages)
+def _source(config: DialogueData, run: StepRun, name: str, source: Source) -> Found:
+    if source.is_database:
+        return _database(config, run, name, source)
+    path = run.fetch(source.address, source.sha256, token=source.token)
+    elsewhere = ("address", "sha256", "weight")  # where it lies does not change what it says
+    document = {
+        "source": {key: value for key, value in content(source, str).items() if key not in elsewhere},
+        "ending": formats.format_of(path.name) if path.is_file() else "",
+        "name": name,
+        "shape": config.shape,
+        "data": Store(run.state).path_digest(str(path)),
+        "code": code_digest(__name__),
+    }
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        before = _stamps(path)
+        _make_sure_of_room(path, folder, source)
+        kept = _write(config, source, _file_entries(name, source, path), folder)
+        if _stamps(path) != before:
+            raise DataError(
+                "it changed while it was read", where=source.address, remedy="Run again once it is written."
+            )
+        return kept
+
+    entry = Cache(run.state).entry(document, make)
+    return _found(name, entry.folder, entry.facts, digest_of(document))
 
 
-def files_of(name: str, source: Source, path: Path) -> Sequence[tuple[str, Path]]:
-    """A source's files, each with a title that does not depend on where it lies."""
+def _database(config: DialogueData, run: StepRun, name: str, source: Source) -> Found:
+    """What a database answers now; `sha256` says what it must be, since nothing else tells."""
+    folder = Store(run.state).temporary("data") / "files"
+    try:
+        password = run.secret(source.token) if source.token else ""
+        entries = tables.read_database(source.address, source.query, name, password)
+        facts = _write(config, source, ((name, one) for one in entries), folder)
+        got = file_digest(folder / ROWS)
+        if got != source.sha256:
+            what = (
+                f"its rows are others than before (sha256 {source.sha256})" if source.sha256 else "no sha256"
+            )
+            remedy = f"If they are what you want, write sha256: {got}"
+            raise DataError(f"{what} says what the database should answer", where=name, remedy=remedy)
+        return _found(name, folder, facts, got)
+    finally:
+        shutil.rmtree(folder.parent.parent, ignore_errors=True)
+
+
+def _found(name: str, folder: Path, facts: Mapping[str, Any], digest: str) -> Found:
+    quotes = [(str(one[0]), str(one[1]), str(one[2])) for one in facts["quotes"]]
+    return Found(name, StoredRows(folder / ROWS), digest, facts["broken"], quotes, facts["shapes"])
+
+
+def _stamps(path: Path) -> Mapping[str, tuple[int, int]]:
+    names = file_sizes(path) if path.is_dir() else [""]
+    found = {name: (path / name).stat() for name in names}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
+
+
+def _make_sure_of_room(path: Path, folder: Path, source: Source) -> None:
+    size = sum(size for size, _ in _stamps(path).values())
+    free = shutil.disk_usage(folder).free
+    if size * ROOM > free:
+        raise DataError(
+            f"its rows need about {size * ROOM / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free",
+            where=source.address,
+            remedy="Free some space (llmops store gc), or choose a store on another disk.",
+        )
+
+
+def _write(
+    config: DialogueData, source: Source, entries: Iterator[tuple[str, Record | Entry | Broken]], folder: Path
+) -> Mapping[str, Any]:
+    """Write the rows among what was read; gives what else is to be known of it."""
+    broken: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    quotes: list[tuple[str, str, str]] = []
+    with RowsWriter(folder / ROWS) as rows:
+        for title, one in entries:
+            if isinstance(one, Record):
+                renamed = _renamed(one, source)
+                one = shapes.entry(renamed, source.shape, config.shape, source.keep)
+            if isinstance(one, Broken):
+                broken[title] += 1
+                if len(quotes) < QUOTED:
+                    quotes.append((one.origin, one.why, _short(one.quote)))
+            else:
+                kinds[one.shape] += 1
+                rows.add(Row(one.origin, one.messages, one.facts))
+    return {"broken": dict(broken), "quotes": quotes, "shapes": dict(kinds)}
+
+
+def _renamed(record: Record, source: Source) -> Record:
+    """The record with the source's own names for keys put in the place of a shape's."""
+    if not source.columns or not isinstance(record.values, Mapping):
+        return record
+    values = dict(record.values)
+    for wanted, own in source.columns.items():
+        if own in values:
+            values[wanted] = values.pop(own)
+    return dataclasses.replace(record, values=values)
+
+
+def _file_entries(name: str, source: Source, path: Path) -> Iterator[tuple[str, Record | Entry | Broken]]:
+    """Each entry of a source with its file's title, in the order of file names and lines."""
+    for title, file, form in files_of(name, source, path):
+        for one in formats.read(source, form, file, title):
+            yield title, one
+
+
+def files_of(name: str, source: Source, path: Path) -> Sequence[tuple[str, Path, str]]:
+    """A source's files, each with a title that does not depend on where it lies, and its format.
+
+    Raises DataError when no file fits, or files of several formats do and none was said.
+    """
+    said = source.format if source.format != "detect" else ""
     if path.is_file():
-        return [(name, path)]
-    wanted = source.include or USUAL[source.format]
+        return [(name, path, said or formats.format_of(path.name) or "jsonl")]
     names = sorted(found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file())
+    patterns = source.include or (formats.usual(said) if said else ("*",))
     kept = [
         one
         for one in names
-        if any(fnmatchcase(one, pattern) for pattern in wanted)
+        if any(fnmatchcase(one, pattern) for pattern in patterns)
         and not any(fnmatchcase(one, pattern) for pattern in source.exclude)
     ]
-    if not kept:
+    forms = {one: said or formats.format_of(one) for one in kept}
+    known = sorted({form for form in forms.values() if form})
+    if not known:
         held = ", ".join(names[:5]) or "nothing"
-        patterns = ", ".join(wanted)
+        told = ", ".join(patterns) if patterns != ("*",) else "a known format"
+        remedy = f"It holds {held}; set format or include."
+        raise DataError(f"no file in it matches {told}", where=source.address, remedy=remedy)
+    if len(known) > 1:
+        what = f"it holds files of several formats ({', '.join(known)})"
+        raise DataError(what, where=source.address, remedy="Say which: set format, or include.")
+    unknown = [one for one, form in forms.items() if not form]
+    if unknown and source.include:
+        remedy = f"Set format: {known[0]}, or include less."
+        raise DataError(f"the format of {unknown[0]} is not known", where=source.address, remedy=remedy)
+    return [(f"{name}/{one}", path / one, form) for one, form in forms.items() if form]
+
+
+def _tell(config: DialogueData, run: StepRun, count: int, found: Sequence[Found]) -> None:
+    """Warn of broken entries, per file and quoting the first; DataError when they are too many."""
+    files = {title: number for one in found for title, number in one.broken.items()}
+    quotes = [quote for one in found for quote in one.quotes][:QUOTED]
+    broken = sum(files.values())
+    quoted = "; ".join(f"{origin}: {why}" + (f": {says}" if says else "") for origin, why, says in quotes)
+    more = f"; and {broken - QUOTED:,} more" if broken > QUOTED else ""
+    per_file = ", ".join(f"{title} {number:,}" for title, number in files.items()) if len(files) > 1 else ""
+    are = "is" if broken == 1 else "are"
+    text = f"{broken:,} of {count:,} rows {are} broken and left out: {quoted}{more}"
+    text += f" (by file: {per_file})" if per_file else ""
+    if broken > config.max_broken_share * count:
         raise DataError(
-            f"no file in it matches {patterns}", where=source.address, remedy=f"It holds {held}; set include."
-        )
-    return [(f"{name}/{one}", path / one) for one in kept]
-
-
-def _entries(source: Source, file: Path, title: str) -> Iterator[Entry | Broken]:
-    if source.format == "chatterbot_yaml":
-        return chatterbot.read(file, title, alternatives=source.turns == "alternatives")
-    return jsonl.read(file, title)
-
-
-def _tell(config: DialogueData, run: StepRun, count: int, broken: Sequence[Broken]) -> None:
-    """Warn of broken entries, quoting the first; DataError when they are too many."""
-    quoted = "; ".join(
-        f"{one.origin}: {one.why}" + (f": {_short(one.quote)}" if one.quote else "")
-        for one in broken[:QUOTED]
-    )
-    more = f"; and {len(broken) - QUOTED:,} more" if len(broken) > QUOTED else ""
-    are = "is" if len(broken) == 1 else "are"
-    text = f"{len(broken):,} of {count:,} rows {are} broken and left out: {quoted}{more}"
-    if len(broken) > config.max_broken_share * count:
-        raise DataError(
-            f"{text}. This is {len(broken) / count:.1%}, and {config.max_broken_share:.1%} is allowed",
+            f"{text}. This is {broken / count:.1%}, and {config.max_broken_share:.1%} is allowed",
             remedy="Mend them, or raise max_broken_share.",
         )
     run.warn(text)
@@ -114,4 +231,4 @@ def _tell(config: DialogueData, run: StepRun, count: int, broken: Sequence[Broke
 
 def _short(quote: str) -> str:
     line = quote.strip().replace("\n", " ")
-    return repr(line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 3] + "...")
+    return repr(line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 3] + "...") if line else ""

@@ -1,22 +1,32 @@
-"""What a data step is given and gives.
+"""What a data step is given and gives: the contract of the group "data/step".
 
-A step of the group "data/step" is `def name(config, run: StepRun, *, rows: Sequence[Row])`. It returns
-the rows that are left, in their order (made with dataclasses.replace where it changes one, so that
-`origin` stays), or an Outcome when it has more to say. An object with an Outcome's fields will do too.
+A step is `def name(config, run: StepRun, *, rows: Sequence[Row])`. `rows` may be longer than memory: it
+lies on disk, is read as it is iterated, and knows its length. The step returns the rows that are left, in
+their order (made with dataclasses.replace where it changes one, so that `origin` stays): any iterable, a
+generator too. Or it returns an Outcome when it has more to say; an object with an Outcome's fields will do.
+
+A function with the attribute `by_rows = True` looks at one row at a time: it may be called several times,
+with some rows each, also in several processes, and says what it did in `counts`, which are summed. What a
+step gives is kept and taken again while its rows, its config, the run's seed and the sources of its package
+are the same; the attribute `cached = False` has it run anew every time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+NO_FACTS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Message:
-    """One thing said. `role` is "system", "user" or "assistant"."""
+    """One text of a row. `role` is "system", "user" or "assistant" of what was said in a conversation;
+    "rejected" for the worse answer of a preference pair, "context" for what a question is asked about,
+    "text" for a text that nobody says."""
 
     role: str
     content: str
@@ -24,16 +34,19 @@ class Message:
 
 @dataclass(frozen=True)
 class Row:
-    """A conversation; the last message is the assistant's."""
+    """A conversation, a preference pair, a text: every text in it is one of its messages."""
 
     origin: str
     """Where it was read, and its name: "SOURCE/FILE:LINE", with "#2" behind it for a second row."""
     messages: tuple[Message, ...]
+    facts: Mapping[str, Any] = field(default_factory=lambda: NO_FACTS)
+    """What is known of it beside its texts, as plain values: language, time, label, title."""
 
     @property
     def prompt(self) -> str:
-        """All that was said before the last answer."""
-        return "\n".join(message.content for message in self.messages[:-1])
+        """All that was said before the last answer; of a single text, the text."""
+        *before, last = (one for one in self.messages if one.role != "rejected")
+        return "\n".join(message.content for message in before or [last])
 
     @property
     def text(self) -> str:
@@ -45,10 +58,6 @@ class Row:
         """A digest of what was said by whom."""
         said = json.dumps([(message.role, message.content) for message in self.messages])
         return hashlib.sha256(said.encode()).hexdigest()
-
-    def json(self) -> dict[str, Any]:
-        """The row as a Dataset of shape "messages" holds it."""
-        return {"messages": [{"role": one.role, "content": one.content} for one in self.messages]}
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,63 @@ class Link:
 class Outcome:
     """The rows that a step left, what it has to say about it, and the duplicates it found."""
 
-    rows: Sequence[Row]
+    rows: Iterable[Row]
     note: str = ""
-    links: Sequence[Link] = ()
+    links: Iterable[Link] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many rows or things of each kind: {"under 2 characters left out": 3}. In the funnel, and its note
+    where there is no other."""
 
 
-def changed(before: Sequence[Row], after: Sequence[Row]) -> str:
-    """What a step that says nothing did, in a few words."""
+@dataclass(frozen=True)
+class Chosen(Sequence[Row]):
+    """Some of a sequence's rows, by their places from the first to the last."""
+
+    rows: Sequence[Row]
+    places: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Row]:
+        # in one pass: rows on disk are not found one by one
+        wanted = iter(self.places)
+        place = next(wanted, None)
+        for number, row in enumerate(self.rows):
+            if place == number:
+                yield row
+                place = next(wanted, None)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self.places[index]
+        return Chosen(self.rows, found) if isinstance(index, slice) else self.rows[int(found)]
+
+
+@dataclass(frozen=True)
+class Links(Sequence[Link]):
+    """Links between rows of a sequence: (place of the first, of the second, similarity, dropped)."""
+
+    rows: Sequence[Row]
+    found: Sequence[tuple[int, int, float, bool]]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Links(self.rows, self.found[index])
+        first, second, similarity, dropped = self.found[index]
+        return Link(self.rows[first], self.rows[second], similarity, dropped)
+
+
+def changed(before: Sequence[Row], after: Sequence[Row]) -> Mapping[str, int]:
+    """What a step that says nothing did: how many rows it left out and how many it changed."""
     known = {row.origin: row for row in before}
     touched = sum(known.get(row.origin) != row for row in after)
-    told = [f"{len(before) - len(after):,} left out" if len(after) < len(before) else ""]
-    told.append(f"{touched:,} changed" if touched else "")
-    return ", ".join(filter(None, told)) or "nothing changed"
+    counts = {"left out": len(before) - len(after), "changed": touched}
+    return {name: count for name, count in counts.items() if count > 0}
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Counts in a few words; "nothing changed" where there are none."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing changed"

@@ -135,7 +135,7 @@ def test_a_folder_is_read_by_pattern_in_the_order_of_names(run: StepRun, tmp_pat
     }.items():
         jsonl(folder / name, [(f"{name}?", answer)])
     (folder / "notes.txt").write_text("not rows")
-    source = Source(address=f"file:{folder}", exclude=("skip*",))
+    source = Source(address=f"file:{folder}", format="jsonl", exclude=("skip*",))
     everything = Splits(Split(1.0), Split(0.0), Split(0.0))
     found = dialogues(DialogueData(sources={"mine": source}, splits=everything), run)
     assert [row["messages"][1]["content"] for row in found.read("train")] == ["first", "second", "third"]
@@ -172,7 +172,7 @@ def test_a_step_of_another_plugin_may_give_rows_or_an_outcome_of_its_own(
     steps = {"theirs": Part("data/step", "theirs")}
     found = dialogues(DialogueData(source=source, steps=steps, splits=everything), run)
     assert found.rows["train"] == 3
-    assert found.funnel[1] == {"step": "theirs", "rows": 3, "note": note}
+    assert {"step": "theirs", "rows": 3, "note": note}.items() <= found.funnel[1].items()
 
 
 def preset() -> DialogueData:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmops_core.step import StepRun
 from llmops_data.config import Near
-from llmops_data.near import RECALL, bands_for, near, pairs, shingles
+from llmops_data.near import NEIGHBOURS, Texts, near, pairs
 from llmops_data.rows import Message, Row
+from llmops_data.sketches import RECALL, bands_for, distinct, pieces, plain, similarity
 
 
 def row(origin: str, asked: str, answered: str) -> Row:
@@ -41,12 +42,43 @@ def test_by_prompt_rows_with_other_answers_are_kept_together(run: StepRun) -> No
     assert not any(one.dropped for one in outcome.links)
 
 
+WORDS = st.text("abcdé漢 _!\n", max_size=40) | st.text("abcd E,\n", max_size=60)
+
+
+def as_text(text: str) -> str:
+    found = plain(text)
+    return found if isinstance(found, str) else found.decode()
+
+
+def shingles(text: str, length: int) -> frozenset[str]:
+    """The pieces of a text the slow way."""
+    bare = as_text(text)
+    return frozenset(bare[start : start + length] for start in range(max(1, len(bare) - length + 1)))
+
+
+def jaccard(one: str, other: str, length: int) -> float:
+    first, second = shingles(one, length), shingles(other, length)
+    return len(first & second) / len(first | second)
+
+
+@given(WORDS, WORDS, st.integers(1, 12))
+def test_the_similarity_of_numbered_pieces_is_that_of_the_pieces(one: str, other: str, length: int) -> None:
+    numbered = [distinct(pieces(plain(text), length)) for text in (one, other)]
+    assert similarity(*numbered) == pytest.approx(jaccard(one, other, length))
+
+
+@pytest.mark.parametrize("text", ["Don't PANIC_now!", "ça va, ÉTÉ?", "  spaced\t\nout ", "…", "日本、東京"])
+def test_a_plain_text_has_neither_case_nor_punctuation_nor_spacing(text: str) -> None:
+    slow = "".join(one if one.isalnum() else " " for one in text.casefold())
+    assert as_text(text) == (" ".join(slow.split()) or text)
+
+
 def test_a_chain_drops_only_what_resembles_a_row_that_stays(run: StepRun) -> None:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     chain = [row(str(n), letters[n * 3 : n * 3 + 20], letters[n * 3 : n * 3 + 20]) for n in range(3)]
     config = Near(threshold=0.6, compare="prompt", shingle=1)
-    similar = {(a, b): round(s, 2) for a, b, s in pairs([shingles(one.prompt, 1) for one in chain], config)}
-    assert set(similar) == {(0, 1), (1, 2)}
+    similar = {(first, second) for first, second, _ in pairs(Texts(chain, config), config, run.scratch)}
+    assert similar == {(0, 1), (1, 2)}
     assert [one.origin for one in near(config, run, rows=chain).rows] == ["0", "2"]
 
 
@@ -72,7 +104,7 @@ def test_the_bands_find_a_pair_at_the_threshold_almost_surely(threshold: float) 
     assert 1 - (1 - threshold ** (permutations // bands)) ** bands >= RECALL
 
 
-def test_nearly_every_true_pair_is_found_and_no_other() -> None:
+def test_nearly_every_true_pair_is_found_and_no_other(run: StepRun) -> None:
     chance = random.Random(3)
     words = [f"word{number}" for number in range(400)]
     texts = [" ".join(chance.choices(words, k=30)) for _ in range(150)]
@@ -82,24 +114,34 @@ def test_nearly_every_true_pair_is_found_and_no_other() -> None:
             changed[place] = chance.choice(words)
         texts.append(" ".join(changed))
     config = Near(threshold=0.6)
-    pieces = [shingles(text, config.shingle) for text in texts]
-    found = {(first, second) for first, second, _ in pairs(pieces, config)}
+    rows = [row(str(number), text, "x") for number, text in enumerate(texts)]
+    found = {(first, second) for first, second, _ in pairs(Texts(rows, config), config, run.scratch)}
+    cut = [shingles(one.text, config.shingle) for one in rows]
     true = {
         (first, second)
-        for second in range(len(pieces))
+        for second in range(len(cut))
         for first in range(second)
-        if len(pieces[first] & pieces[second]) / len(pieces[first] | pieces[second]) >= config.threshold
+        if len(cut[first] & cut[second]) / len(cut[first] | cut[second]) >= config.threshold
     }
     assert len(true) > 100
     assert found <= true
     assert len(true - found) <= 1
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.text(alphabet="ab ", max_size=12), min_size=1, max_size=12))
-def test_dropping_leaves_no_equal_texts_and_keeps_the_first(texts: list[str]) -> None:
+def test_a_crowd_of_variants_is_found_without_comparing_all_with_all(run: StepRun) -> None:
+    count = NEIGHBOURS * 8
+    said = "the quick brown fox jumps over the lazy dog and on through the wide green forest to the sea "
+    rows = [row(str(number), f"{said * 3}{number}", "yes") for number in range(count)]
+    outcome = near(Near(threshold=0.8), run, rows=rows)
+    assert [one.origin for one in outcome.rows] == ["0"]
+    assert len(outcome.links) <= count * NEIGHBOURS
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.text(alphabet="ab ", max_size=12), min_size=1, max_size=12))
+def test_dropping_leaves_no_equal_texts_and_keeps_the_first(run: StepRun, texts: list[str]) -> None:
     rows = [row(str(number), text or "x", "y") for number, text in enumerate(texts)]
-    outcome = near(Near(threshold=1.0), None, rows=rows)  # type: ignore[arg-type]
+    outcome = near(Near(threshold=1.0), run, rows=rows)
     left = [shingles(one.text, 5) for one in outcome.rows]
     assert len(left) == len(set(left)) == len({shingles(one.text, 5) for one in rows})
     assert outcome.rows[0] is rows[0]

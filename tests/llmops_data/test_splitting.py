@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmops_core.step import StepRun
 from llmops_data.config import Exact, Near, Split, Splits
 from llmops_data.exact import exact
 from llmops_data.grouping import Groups
 from llmops_data.near import near
 from llmops_data.rows import Link, Message, Row
-from llmops_data.splitting import split_rows
+from llmops_data.splitting import LEFT_OUT, NAMES, deal
 
 SPLITS = Splits(Split(0.5), Split(0.25), Split(0.25))
 TEXTS = st.lists(st.text(alphabet="abc ", min_size=1, max_size=14).filter(str.strip), min_size=1, max_size=30)
@@ -27,6 +28,13 @@ def made(texts: Sequence[str], start: int = 0) -> list[Row]:
 
 def linked(rows: Sequence[Row], pairs: Sequence[tuple[int, int]]) -> list[Link]:
     return [Link(rows[a % len(rows)], rows[b % len(rows)], 0.9, dropped=False) for a, b in pairs]
+
+
+def split_rows(config: Splits, rows: Sequence[Row], links: Sequence[Link]) -> dict[str, list[Row]]:
+    """The rows of each split, in order."""
+    dealt = list(zip(rows, deal(config, rows, links), strict=True))
+    assert all(split < len(NAMES) or split == LEFT_OUT for _, split in dealt)
+    return {name: [row for row, split in dealt if split == number] for number, name in enumerate(NAMES)}
 
 
 def places(splits: dict[str, list[Row]]) -> dict[str, str]:
@@ -44,12 +52,12 @@ def test_no_linked_rows_ever_go_to_different_splits(
     assert all(where[link.first.origin] == where[link.second.origin] for link in links)
 
 
-@settings(deadline=None, max_examples=50)
-@given(TEXTS, st.sampled_from(["drop", "group"]))
-def test_what_the_steps_find_alike_stays_together(texts: list[str], action: str) -> None:
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=TEXTS, action=st.sampled_from(["drop", "group"]))
+def test_what_the_steps_find_alike_stays_together(run: StepRun, texts: list[str], action: str) -> None:
     config = Near(threshold=0.5, shingle=2, action=action)  # type: ignore[arg-type]
-    first = exact(Exact(), None, rows=made(texts))  # type: ignore[arg-type]
-    second = near(config, None, rows=first.rows)  # type: ignore[arg-type]
+    first = exact(Exact(), run, rows=made(texts))
+    second = near(config, run, rows=list(first.rows))
     links = [*first.links, *second.links]
     where = places(split_rows(SPLITS, second.rows, links))
     groups = Groups()

@@ -25,7 +25,7 @@ def test_normalise_gives_one_spelling_and_keeps_the_indents_of_code(run: StepRun
         "café is nice\n\nright?",
         "def f():\n    return 1",
     ]
-    assert (outcome.rows[0].origin, outcome.note) == ("1", "1 changed")
+    assert (outcome.rows[0].origin, outcome.counts) == ("1", {"changed": 1})
 
 
 def test_normalise_leaves_out_rows_with_nothing_left(run: StepRun) -> None:
@@ -33,7 +33,7 @@ def test_normalise_leaves_out_rows_with_nothing_left(run: StepRun) -> None:
         Normalise(), run, rows=[row("1", "\u200b", "b"), row("2", "a", " "), row("3", "a", "b")]
     )
     assert [one.origin for one in outcome.rows] == ["3"]
-    assert outcome.note == "2 left out"
+    assert outcome.counts == {"left out": 2}
 
 
 @given(st.text(), st.sampled_from(["NFC", "NFKC", "none"]))
@@ -67,4 +67,4 @@ def test_length_counts_all_messages_and_tells_both_ends(run: StepRun) -> None:
     rows = [row("1", "a", "b"), row("2", "aaa", "bbb"), row("3", "a" * 20, "b")]
     outcome = length(Length(min_characters=3, max_characters=20), run, rows=rows)
     assert [one.origin for one in outcome.rows] == ["2"]
-    assert outcome.note == "1 under 3 and 1 over 20 characters left out"
+    assert outcome.counts == {"under 3 characters left out": 1, "over 20 characters left out": 1}

@@ -1,0 +1,123 @@
+"""Passes rows through the steps, each kept by content: a step added at the end redoes only itself."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmops_core.content import file_digest
+from llmops_core.errors import DataError
+from llmops_core.keys import code_digest, content
+from llmops_core.keys import digest as digest_of
+from llmops_core.settings import Part
+from llmops_core.step import StepRun
+from llmops_core.store import Store
+from llmops_data.caching import Cache
+from llmops_data.rows import Link, Outcome, Row, told
+from llmops_data.stored import RowsWriter, StoredLinks, StoredRows, write_links
+
+ROWS, LINKS = "rows.arrow", "links.jsonl"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What came out of one step, on disk. `digest` names it by all that decided it."""
+
+    name: str
+    rows: StoredRows
+    digest: str
+    note: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    links: StoredLinks | Sequence[Link] = ()
+    reused: bool = False
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Its line of the funnel."""
+        counts = {"counts": dict(self.counts)} if self.counts else {}
+        return {"step": self.name, "rows": len(self.rows), "note": self.note, **counts}
+
+
+def pass_through(steps: Mapping[str, Part], run: StepRun, read: Passed) -> Iterator[Passed]:
+    """What each step gave, in order. Raises DataError when one leaves no row, and what a step raises."""
+    before = read
+    for name, part in steps.items():
+        before = passed(name, part, run, before)
+        if not before.rows:
+            raise DataError(f"the step {name} left no row ({before.note})", remedy=f"Loosen steps.{name}.")
+        yield before
+
+
+def passed(name: str, part: Part, run: StepRun, before: Passed) -> Passed:
+    """What a step makes of the rows, or made of the same ones before."""
+    function = run.load(part)
+    document = {
+        "before": before.digest,
+        "step": content(part, lambda place: Store(run.state).path_digest(place)),
+        "code": code_digest(f"{function.__module__}:{function.__qualname__}"),
+        "seed": run.seed,
+    }
+    cached = getattr(function, "cached", True)
+    if not cached:
+        document["once"] = uuid.uuid4().hex
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        counts, note, links = _write(function, part, run, before.rows, folder)
+        return {"note": note, "counts": counts, "links": links}
+
+    entry = Cache(run.state).entry(document, make)
+    facts = entry.facts
+    links = StoredLinks(entry.folder / LINKS, facts["links"]) if facts["links"] else ()
+    rows = StoredRows(entry.folder / ROWS)
+    # of what is made anew each time only the content tells whether later steps have to follow
+    digest = digest_of(document) if cached else file_digest(entry.folder / ROWS)
+    return Passed(name, rows, digest, facts["note"], facts["counts"], links, entry.reused)
+
+
+def _write(
+    function: Callable[..., Any], part: Part, run: StepRun, rows: StoredRows, folder: Path
+) -> tuple[dict[str, int], str, int]:
+    """Run a step and write what it gives; gives its counts, its note and the number of links."""
+    by_rows = getattr(function, "by_rows", False)
+    counts: Counter[str] = Counter()
+    seen = links = 0
+    note = ""
+    with RowsWriter(folder / ROWS) as writer:
+        for some in rows.parts() if by_rows else [rows]:
+            outcome = _outcome(function(part.config, run, rows=some))
+            counts.update(_taken(some, outcome, writer))
+            # only now: a step may find its links while its rows are taken
+            links += write_links(folder / LINKS, outcome.links)
+            note = outcome.note
+            seen += len(some)
+            run.progress(seen, len(rows))
+    counts = +counts
+    return dict(counts), note if note and not by_rows else told(counts), links
+
+
+def _taken(before: Sequence[Row], outcome: Outcome, writer: RowsWriter) -> Mapping[str, int]:
+    """Write a step's rows; gives its counts, or those of what became of the rows where it says nothing."""
+    if outcome.counts or outcome.note:
+        for row in outcome.rows:
+            writer.add(row)
+        return outcome.counts
+    start, touched, earlier = writer.count, 0, iter(before)
+    for row in outcome.rows:
+        # both are in one order
+        was = next((one for one in earlier if one.origin == row.origin), None)
+        touched += was is not None and was != row
+        writer.add(row)
+    return {"left out": max(0, len(before) - (writer.count - start)), "changed": touched}
+
+
+def _outcome(given: Any) -> Outcome:
+    """What a step gave, whether it gave only rows, an Outcome, or something like one."""
+    if not hasattr(given, "rows"):
+        return Outcome(given)
+    return Outcome(
+        given.rows, getattr(given, "note", ""), getattr(given, "links", ()), getattr(given, "counts", {})
+    )
