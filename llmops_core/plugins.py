@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -94,8 +98,12 @@ def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
     modules: list[tuple[EntryPoint, Any]] = []
     for point in entry_points(PLUGINS):
         try:
-            modules.append((point, importlib.import_module(point.value.partition(":")[0])))
+            with redirect_stdout(sys.stderr):  # standard output is for what the command prints
+                modules.append((point, importlib.import_module(point.value.partition(":")[0])))
         except (Exception, SystemExit) as error:  # a plugin may raise anything; it is told, never swallowed
+            if problem := _of_another_contract(point, _written_contract(point)):
+                plugins.problems.append(problem)
+                continue
             what = f"the plugin {point.name} cannot be imported: {type(error).__name__}: {error}"
             plugins.problems.append(
                 Problem(str(point), what, f"Upgrade or remove it: pip uninstall {point.distribution}")
@@ -112,7 +120,9 @@ def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
     manager = plugins.manager
     if manager.is_registered(module):
         return  # two entry points of one distribution name the same module
-    if problem := _of_another_contract(point, module):
+    # one that does not say was made when there was only the first; our own parts are no distribution
+    made_for = getattr(module, "LLMOPS_CONTRACT", 1 if point.version else CONTRACT_VERSION)
+    if problem := _of_another_contract(point, made_for):
         plugins.problems.append(problem)
         return
     known = {name for name in vars(hookspecs) if name.startswith("llmops_")}
@@ -155,15 +165,22 @@ def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
         plugins.loaded.append((point, module))
 
 
-def _of_another_contract(point: EntryPoint, module: Any) -> Problem | None:
+def _written_contract(point: EntryPoint) -> int:
+    """The version of the contract that a module which cannot be imported says it was made for."""
+    try:
+        spec = importlib.util.find_spec(point.value.partition(":")[0])
+        text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    except (Exception, SystemExit):  # finding it imports its package, which is what failed
+        return CONTRACT_VERSION
+    found = re.search(r"^LLMOPS_CONTRACT\s*=\s*(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else CONTRACT_VERSION
+
+
+def _of_another_contract(point: EntryPoint, made_for: Any) -> Problem | None:
     """What is wrong with a plugin made for another major version of the contract; it is not taken in."""
-    # one that does not say was made when there was only the first; our own parts are no distribution
-    made_for = getattr(module, "LLMOPS_CONTRACT", 1 if point.version else CONTRACT_VERSION)
     if made_for == CONTRACT_VERSION:
         return None
-    what = (
-        f"the plugin {point.name} was made for plugin contract {made_for}; this llmops has {CONTRACT_VERSION}"
-    )
+    what = f"the plugin {point.name} was made for contract {made_for}; this llmops has {CONTRACT_VERSION}"
     newer = isinstance(made_for, int) and made_for > CONTRACT_VERSION
     upgrade = "llmops" if newer else point.distribution
     return Problem(str(point), what, f"Upgrade {upgrade}: pip install --upgrade {upgrade}")

@@ -162,9 +162,8 @@ class Examination:
             return found
         if BY_NAME[one.step.stage].live:
             return self._released(attempts, found, implementation)
-        middle = max(1, (first.report["moments"] + 1) // 2) if first.report["moments"] else -1
         before = _artifacts(other)
-        killed = attempts.watched(other, attempts.request(other), kill_at=middle)
+        killed = attempts.watched(other, attempts.request(other), kill_at=_middle(first.report["moments"]))
         left = tuple(sorted(_artifacts(other) - before))
         config = varied(other.step.config, other.example.fixed)
         seed = SEED if self.seeded(one) else SEED + 1
@@ -230,6 +229,18 @@ def _signature(one: Trial) -> str:
 
 def _plainly(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _middle(moments: str) -> int:
+    """At which moment to kill: where a file that a later run would read is being written, else in the middle.
+
+    -1: there was none, so at the end.
+    """
+    for letter in "sfe":
+        places = [place for place, one in enumerate(moments, 1) if one == letter]
+        if places:
+            return places[len(places) // 2]
+    return -1
 
 
 def _artifacts(one: Trial) -> set[str]:

@@ -88,6 +88,8 @@ def wrong(place: Place) -> Iterator[tuple[Any, bool]]:
     if numbers:
         yield from ((one, True) for one in _outside(place.says, float in numbers))
         yield 10**30, False
+        bounds = (place.says.at_least, place.says.at_most)
+        yield from ((_number(bound, float in numbers), False) for bound in bounds if bound is not None)
     if any(typing.get_origin(one) is Literal for one in options) and str not in options:
         yield "no such choice", True
     yield None, False

@@ -57,8 +57,8 @@ class Watch:
     kill_at: int
     """The moment at which this process kills itself; 0: never, -1: when the step returns."""
     active: bool = False
-    moments: int = 0
-    """Files the step opened to write, and events it told."""
+    moments: str = ""
+    """What the step did: f and s for a file opened to write in its folder or in its scratch, e for an event."""
     read: dict[str, bool] = field(default_factory=dict)
     """Path -> whether there was something."""
     written: set[str] = field(default_factory=set)
@@ -86,7 +86,7 @@ class Watch:
 
     def tell(self, event: events.Event) -> None:
         """A moment in which the step can be killed."""
-        self._moment()
+        self._moment("e")
         if isinstance(event, events.Log):
             sys.stderr.write(f"{event.text}\n")
 
@@ -110,14 +110,18 @@ class Watch:
         if writes:
             self.written.add(place)
             if place.startswith(self.own):
-                self._moment()
+                self._moment("s" if place.startswith(self.own[1]) else "f", place)
         elif place not in self.read:
             self.read[place] = os.path.exists(place)  # noqa: PTH110 - cheap, within the audit hook
 
-    def _moment(self) -> None:
-        self.moments += 1
-        if self.moments == self.kill_at:
-            _die()
+    def _moment(self, letter: str, file: str = "") -> None:
+        self.moments += letter
+        if len(self.moments) != self.kill_at:
+            return
+        if file:
+            self.active = False
+            Path(file).write_bytes(b"")  # as a kill between the opening and the writing leaves it
+        _die()
 
 
 def _die() -> None:
