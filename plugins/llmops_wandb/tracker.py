@@ -29,7 +29,8 @@ def start(config: WandbTrack, run: TrackedRun) -> WandbTracker:
         "disable_code": True,
         "save_code": False,
         "disable_job_creation": True,
-        "x_disable_meta": True,  # it would hold this machine's name
+        "host": "-",  # records name no host
+        "x_disable_meta": True,
         "x_disable_stats": True,
         "x_disable_machine_info": True,
         "reinit": "create_new",
