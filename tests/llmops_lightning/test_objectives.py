@@ -126,7 +126,11 @@ def test_pretraining_learns_from_texts(
     made = make_data(tmp_path / "d", texts, texts[:2])
     data = Dataset(folder=made.folder, rows=made.rows, shape="text")
     config = settings(
-        objective=Part("train/objective", "pretrain", Pretrain()), lr=0.02, max_steps=None, epochs=4
+        objective=Part("train/objective", "pretrain", Pretrain()),
+        tuning=Full(),
+        lr=1e-2,
+        max_steps=None,
+        epochs=4,
     )
     tuned = train(config, make_run(), model=base, data=data)
     losses = [
