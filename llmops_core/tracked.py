@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +111,8 @@ class TrackedRun:
     """{"llmops.recipe": "quickstart", "llmops.run": "7", ...}"""
     labels: Sequence[str]
     """The tags a person gave the run."""
+    started: float
+    """Seconds since 1970: a tracker may get to it later."""
     offline: bool
     read_secret: Callable[[str], str]
 
@@ -133,6 +136,7 @@ def tracked_run(run: Manifest) -> TrackedRun:
         parameters=dict(flat(config)),
         tags=_tags(run, document),
         labels=tuple(document.get("tags") or ()),
+        started=time.time(),
         offline=offline(),
         read_secret=_reader(run.secrets),
     )

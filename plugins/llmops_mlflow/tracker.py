@@ -52,7 +52,7 @@ def start(config: MLflowTrack, run: TrackedRun) -> MLflowTracker:
     }
     made = client.create_run(
         experiment,
-        start_time=_now(),
+        start_time=int(run.started * 1000),
         tags={name[:LONGEST_KEY]: value[:LONGEST_TAG] for name, value in tags.items() if value},
         run_name=run.title,
     )
@@ -63,6 +63,8 @@ def start(config: MLflowTrack, run: TrackedRun) -> MLflowTracker:
 
 def _client(uri: str, config: MLflowTrack) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # standard output is the run's own: a program may read it
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(config.timeout)))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     from mlflow import MlflowClient
@@ -98,7 +100,7 @@ class MLflowTracker:
         self.id = id
         self.run = run
         remote = uri.startswith(REMOTE)
-        self.address = f"mlflow run {id}" + ("" if config.uri.startswith("${") else f" in {uri}")
+        self.address = f"mlflow run {id}" if config.uri.startswith("${") else f"mlflow run {id} in {uri}"
         model = config.model or run.recipe
         self.registry = Registry(client, id, model, bool(config.model), remote) if config.registry else None
 
@@ -126,18 +128,11 @@ class MLflowTracker:
         )
 
     def output(self, output: Output) -> None:
-        """Tag the run with what a step gave; a dataset is also one of MLflow's own, scores are metrics."""
+        """Tag the run with the digest of what a step gave; a dataset is also one of MLflow's own, scores are
+        metrics."""
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
 
-        said = {
-            "digest": output.digest,
-            "folder": str(output.folder),
-            "result": output.result,
-            "status": "reused" if output.reused else "done",
-        }
-        tags = [
-            RunTag(f"llmops.step.{output.step}.{name}", value[:LONGEST_TAG]) for name, value in said.items()
-        ]
+        tags = [RunTag(f"llmops.step.{output.step}", output.digest)]
         scores = [Metric(f"{output.step}/{name}", value, _now(), 0) for name, value in output.scores.items()]
         self.client.log_batch(self.id, metrics=scores, tags=tags)
         if output.kind == "Dataset":
@@ -163,6 +158,7 @@ class MLflowTracker:
     def end(self, ended: Ended) -> None:
         """Send the list of steps and the report, and close the run."""
         self.client.set_tag(self.id, "llmops.status", ended.status)
+        self.client.set_tag(self.id, "mlflow.note.content", description(self.run, ended)[:LONGEST_TAG])
         if ended.error:
             self.client.set_tag(self.id, "llmops.error", ended.error[:LONGEST_TAG])
         try:
@@ -171,3 +167,24 @@ class MLflowTracker:
                 self.client.log_artifact(self.id, str(ended.report))
         finally:
             self.client.set_terminated(self.id, STATUS.get(ended.status, "FAILED"))
+
+
+def description(run: TrackedRun, ended: Ended) -> str:
+    """What MLflow shows above a run, in Markdown: what it was for, and a line for each step."""
+    rows = [
+        f"| {step['name']} | {step['use']} | {step['status']} | {_cell(step.get('result'))} "
+        f"| {_code(str(step.get('output', ''))[:12])} |"
+        for step in ended.steps
+    ]
+    head = ["| step | by | status | result | digest |", "|---|---|---|---|---|"]
+    error = [f"**{ended.status}**: {ended.error}", ""] if ended.error else []
+    outside = ["", f"`llmops runs show {run.id}` in {_code(str(run.store))}"]
+    return "\n".join([run.about, "", *error, *head, *rows, *outside])
+
+
+def _cell(value: object) -> str:
+    return str(value or "").replace("|", "\\|").replace("\n", " ")
+
+
+def _code(value: str) -> str:
+    return f"`{value}`" if value else ""

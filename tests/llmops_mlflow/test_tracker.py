@@ -38,12 +38,14 @@ def test_a_run_stands_in_mlflow_with_its_config_numbers_and_outputs(
     assert found.data.tags["llmops.run"] == run.id
     assert found.data.tags["llmops.environment"] == "dev"
     assert found.data.tags["llmops.tag.try"] == "true"
-    assert found.data.tags["llmops.step.train.digest"] == run.step("train")["output"]
+    assert found.data.tags["llmops.step.train"] == run.step("train")["output"]
     assert found.data.metrics["evaluate/accuracy"] == 0.5
     curve = client.get_metric_history(found.info.run_id, "train/loss")
     assert [(one.step, one.value) for one in curve] == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
     (dataset,) = found.inputs.dataset_inputs
     assert dataset.dataset.digest == run.step("data")["output"][:36]
+    description = found.data.tags["mlflow.note.content"]
+    assert "| evaluate | fake | done | accuracy 0.5, on 4 rows |" in description
     assert run.document["tracked"]["mlflow"].startswith(f"mlflow run {found.info.run_id}")
 
 
