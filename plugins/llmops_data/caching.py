@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmops_core.errors import StoreError
+from llmops_core.arrivals import FULL
+from llmops_core.errors import DataError, StoreError
 from llmops_core.files import read_json, write_json
 from llmops_core.keys import digest
 from llmops_core.store import Store
@@ -58,6 +59,11 @@ class Cache:
             sizes = {path.name: path.stat().st_size for path in (temporary / "files").iterdir()}
             write_json(temporary / "files" / ENTRY, {"format": FORMAT, "sizes": sizes, "facts": facts})
             _place(temporary / "files", final)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            remedy = "Free some space (llmops store gc), or choose a store on another disk."
+            raise DataError("no space left for the rows", where=str(self.state), remedy=remedy) from error
         finally:
             shutil.rmtree(temporary.parent, ignore_errors=True)
         return Entry(final, facts)

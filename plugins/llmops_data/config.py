@@ -193,3 +193,83 @@ class Length:
     def __post_init__(self) -> None:
         if self.min_characters > self.max_characters:
             raise ValueError("min_characters is above max_characters, so every row would be left out")
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Mends text that was decoded wrongly: "schÃ¶n" becomes "schön" (ftfy)."""
+
+    entities: bool = setting(False, doc="Also turn &amp; and the like into what they stand for.")
+    quotes: bool = setting(False, doc="Also make curly quotes straight.")
+
+
+@dataclass(frozen=True)
+class Markup:
+    """Takes the markup out of texts, and lines that stand in many of them."""
+
+    html: bool = setting(True, doc="Tags and entities, where a text has tags.")
+    markdown: bool = setting(False, doc="Also the marks of Markdown; what is emphasised or linked stays.")
+    links: bool = setting(False, doc="Also the addresses of pages.")
+    repeated_lines: int = setting(
+        0, doc="Leave out a line that stands in so many rows or more (menus, footers); 0: none.", at_least=0
+    )
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Leaves out texts that are no prose, by the rules of Gopher and C4. A bound of 0 asks nothing."""
+
+    min_words: int = setting(50, doc="The fewest words (Gopher: 50).", unit="words", at_least=0)
+    max_words: int = setting(100_000, doc="The most words (Gopher: 100,000).", unit="words", at_least=0)
+    min_mean_word: float = setting(3, doc="The shortest mean word (Gopher: 3).", unit="letters", at_least=0)
+    max_mean_word: float = setting(10, doc="The longest mean word (Gopher: 10).", unit="letters", at_least=0)
+    max_symbols: float = setting(0.1, doc="The most # and ... to a word (Gopher: 0.1).", at_least=0)
+    max_bullets: float = setting(0.9, doc="The most lines that open with a bullet (Gopher: 0.9).", at_least=0)
+    max_ellipses: float = setting(0.3, doc="The most lines that end with ... (Gopher: 0.3).", at_least=0)
+    min_alphabetic: float = setting(
+        0.8, doc="The fewest words with a letter (Gopher: 0.8).", at_least=0, at_most=1
+    )
+    min_stop_words: int = setting(
+        2,
+        doc="The fewest of the, be, to, of, and, that, have, with (Gopher: 2); 0 for other languages.",
+        at_least=0,
+    )
+    max_duplicate_lines: float = setting(
+        0.3, doc="The most characters in lines that came before (Gopher: 0.2 to 0.3).", at_least=0
+    )
+    max_top_pair: float = setting(
+        0.2, doc="The most characters in the commonest pair of words (Gopher: 0.2).", at_least=0
+    )
+    min_sentences: int = setting(0, doc="The fewest lines that end like a sentence (C4: 5).", at_least=0)
+    forbidden: Sequence[str] = setting(
+        ("lorem ipsum",), doc="Phrases no text may hold, in any case (C4: lorem ipsum, {, javascript)."
+    )
+
+
+@dataclass(frozen=True)
+class Language:
+    """Finds each row's language with a bundled model, and keeps only some. The fact is `language`."""
+
+    keep: Sequence[str] = setting((), doc="Codes of the languages kept ([en, de]); none: all are.")
+    min_probability: float = setting(
+        0.5, doc="Below it the language is unknown (und), which is kept.", at_least=0, at_most=1
+    )
+    characters: int = setting(
+        1000, doc="How much of each text's beginning is looked at.", unit="characters", at_least=20
+    )
+
+
+@dataclass(frozen=True)
+class Decontaminate:
+    """Leaves out rows that share long runs of words with evaluation sets."""
+
+    against: Mapping[str, Source] = setting(
+        factory=dict, doc="The evaluation sets, read like sources; all their texts count."
+    )
+    words: int = setting(
+        13, doc="Length of the runs looked for; a shorter text is looked for whole.", unit="words", at_least=3
+    )
+
+    def __post_init__(self) -> None:
+        if not self.against:
+            raise ValueError("there is no evaluation set: set against.NAME.address")

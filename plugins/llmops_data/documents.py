@@ -13,14 +13,13 @@ from llmops_data.opening import LONGEST_LINE
 
 SILENT = frozenset({"script", "style", "noscript", "template", "head", "svg", "iframe", "object"})
 FURNITURE = frozenset({"nav", "footer", "aside", "form", "button", "header", "menu"})
-BLOCKS = frozenset(
-    "address article blockquote br dd div dl dt figure h1 h2 h3 h4 h5 h6 hr li main ol p pre section table td "
-    "th tr ul".split()  # noqa: SIM905 - as a list it is thirty lines
-)
+LINES = "address article blockquote br dd div dl dt figure hr li main ol p pre section table td th tr ul"
+BLOCKS = frozenset([*LINES.split(), "h1", "h2", "h3", "h4", "h5", "h6"])
 VOID = frozenset(
     {"br", "hr", "img", "input", "link", "meta", "source", "wbr", "area", "base", "col", "embed", "track"}
 )
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+SPACES = re.compile(r"\s+")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 
 
@@ -54,10 +53,12 @@ class Page(HTMLParser):
         self.title = ""
         self._hidden: list[str] = []
         self._in_title = False
+        self._preformatted = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """See HTMLParser."""
         self._in_title = tag == "title"
+        self._preformatted += tag == "pre"
         hides = tag in SILENT or tag in FURNITURE or "hidden" in dict(attrs)
         if tag not in VOID and (hides or self._hidden):
             self._hidden.append(tag)
@@ -67,6 +68,7 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         """See HTMLParser."""
         self._in_title = False
+        self._preformatted -= tag == "pre" and self._preformatted > 0
         if tag in self._hidden:
             # whatever was left open inside ends with it
             while self._hidden.pop() != tag:
@@ -79,7 +81,7 @@ class Page(HTMLParser):
         if self._in_title:
             self.title += data
         elif not self._hidden:
-            self.pieces.append(data)
+            self.pieces.append(data if self._preformatted else SPACES.sub(" ", data))
 
 
 def visible(markup: str, name: str = "") -> tuple[str, str]:

@@ -20,7 +20,7 @@ def exact(config: Exact, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     gone = np.flatnonzero(~kept)
     links = [(int(first[place]), int(place), 1.0, True) for place in gone]
     note = f"{len(gone):,} exact duplicates left out"
-    return Outcome(Chosen(rows, np.flatnonzero(kept)), note, Links(rows, links))
+    return Outcome(Chosen(rows, np.flatnonzero(kept).tolist()), note, Links(rows, links))
 
 
 def _said(row: Row, ignore_case: bool) -> bytes:

@@ -30,6 +30,13 @@ def llmops_implementations() -> Sequence[Implementation]:
         _step("normalise", "Normalise", "One spelling of every character and space; empty rows left out."),
         _step("exact", "Exact", "Keeps the first of rows that say the same.", ("numpy",)),
         _step("near", "Near", "Drops or groups rows that say nearly the same (MinHash).", ("numpy", "rensa")),
+        _step("repair", "Repair", "Mends text that was decoded wrongly (ftfy).", ("ftfy",)),
+        _step("markup", "Markup", "Takes out tags, and lines that stand in many rows."),
+        _step("quality", "Quality", "Leaves out texts that are no prose (Gopher's and C4's rules)."),
+        _step(
+            "language", "Language", "Finds languages with a bundled model, and keeps some.", ("py3langid",)
+        ),
+        _step("decontaminate", "Decontaminate", "Leaves out rows that hold parts of evaluation sets."),
         _step("length", "Length", "Leaves out rows that are too short or too long."),
     )
 

@@ -82,7 +82,7 @@ class Outcome:
     links: Iterable[Link] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     """How many rows or things of each kind: {"under 2 characters left out": 3}. In the funnel, and its note
-    where there is no other."""
+    where there is no other. Read once the rows were taken: a generator of rows may count as it goes."""
 
 
 @dataclass(frozen=True)

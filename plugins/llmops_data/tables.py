@@ -21,7 +21,14 @@ def read_separated(file: IO[bytes], title: str, encoding: str, separator: str) -
     text = io.TextIOWrapper(
         file, "utf-8-sig" if encoding == "utf-8" else encoding, "surrogateescape", newline=""
     )
-    rows = csv.reader(text, delimiter=separator, strict=True)
+    try:
+        yield from _rows(csv.reader(text, delimiter=separator, strict=True), title, encoding)
+    finally:
+        text.detach()  # whose file it is closes it
+
+
+def _rows(rows: Any, title: str, encoding: str) -> Iterator[Record | Broken]:
+    """The rows of a CSV reader, as records by the names in the first."""
     names = None
     while True:
         try:

@@ -12,14 +12,12 @@ import pytest
 from llmops_core.events import Event, Log
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
-from llmops_data.config import Exact, Length, Near, Normalise
-
-STEPS = {"normalise": Normalise, "exact": Exact, "near": Near, "length": Length}
+from llmops_data import config
 
 
 def part(use: str, **values: Any) -> Part:
     """A step of the pipeline with its config, as the core would build it."""
-    return Part("data/step", use, STEPS[use](**values))
+    return Part("data/step", use, getattr(config, use.capitalize())(**values))
 
 
 def target(chosen: Part) -> Callable[..., Any]:
