@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,6 +150,10 @@ class Checker:
         return read
 
     def _odd(self, name: str, value: Any) -> None:
+        if read.store and "://" not in read.store:
+            # as any path, it starts where it is written; written out, the recipe may lie elsewhere
+            place = self.composed.origins.folder("store") / os.path.expanduser(read.store)  # noqa: PTH111
+            read = dataclasses.replace(read, store=os.path.normpath(place))
         """Tell what a name at the top is that is neither a setting nor a step."""
         stage = value.get("stage") if isinstance(value, Mapping) else None
         if name in BY_NAME:

@@ -46,7 +46,9 @@ class RecipeSettings:
     about: str = setting("", doc="What this recipe is for, in a sentence.", output=False)
     seed: int = setting(7, doc="Where all randomness starts.", at_least=0, at_most=2**31 - 1)
     store: str = setting(
-        ".llmops", doc="The folder that holds artifacts and the records of runs.", output=False
+        "",
+        doc="The folder of artifacts and the records of runs; empty: $LLMOPS_STORE, else .llmops here.",
+        output=False,
     )
     track: Mapping[str, Part] = parts(
         "track", doc="Where this recipe's runs are also recorded.", output=False

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from llmops_core.errors import LlmopsError, Problem, UsageError
 from llmops_core.migrate import RECIPE_MIGRATIONS
+from llmops_core.resolved import as_yaml
 from tests.conftest import RECIPE, Project
 
 WITHOUT_DEPLOY = RECIPE.replace("  - deploy: fake\n", "")
@@ -92,7 +93,7 @@ def test_steps_written_out_need_no_choice_and_take_overrides_like_others(project
 def test_a_profile_sets_values_also_of_steps_that_the_recipe_lacks(project: Project) -> None:
     project.write("env/prod.yaml", "# @package _global_\nstore: there\ndeploy: {replicas: 3}\n")
     recipe = project.check("env=prod")
-    assert (recipe.environment, recipe.settings.store) == ("prod", "there")
+    assert (recipe.environment, recipe.settings.store) == ("prod", str(project.folder / "env/there"))
     assert recipe.step("deploy").config.replicas == 3
     assert recipe.origin("deploy.replicas") == "env/prod.yaml:3"
     project.write("recipe.yaml", WITHOUT_DEPLOY)
@@ -145,6 +146,17 @@ def test_relative_paths_start_where_they_are_written(project: Project) -> None:
     assert project.check("data={source: rows}", recipe="far/r.yaml").step("data").config.source == here
     project.write("far/r.yaml", RECIPE)
     assert project.check("data=mine", recipe="far/r.yaml").step("data").config.source == here
+
+
+def test_the_store_starts_where_it_is_written_and_survives_being_written_elsewhere(project: Project) -> None:
+    project.write("far/r.yaml", RECIPE + "store: ../shared\n")
+    assert project.check().settings.store == ""
+    recipe = project.check(recipe="far/r.yaml")
+    assert recipe.settings.store == str(project.folder / "shared")
+    project.write("deep/er/whole.yaml", as_yaml(recipe))
+    assert project.check(recipe="deep/er/whole.yaml").settings.store == recipe.settings.store
+    assert project.check("store=here", recipe="far/r.yaml").settings.store == str(project.folder / "here")
+    assert project.check("store=s3://bucket/x").settings.store == "s3://bucket/x"
 
 
 def test_interpolations_are_resolved_and_secrets_stay_names(

@@ -189,7 +189,7 @@ def test_a_reference_that_leads_nowhere_is_an_error_that_names_it(reference: str
 
 def test_an_event_hook_that_fails_is_told_and_stops_nothing(site: Site) -> None:
     site.install("@hookimpl\ndef llmops_event(run, event):\n    raise RuntimeError('oh no')\n", name="acme")
-    [line] = load().event(None, "something")
+    [line] = [told for told in load().event(None, "something") if "acme" in told]
     assert "acme" in line
     assert "RuntimeError: oh no" in line
 
