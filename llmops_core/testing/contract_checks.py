@@ -14,7 +14,7 @@ from llmops_core.errors import LlmopsError, RecipeError
 from llmops_core.hookspecs import CONTRACT_VERSION, Implementation
 from llmops_core.locate import SUFFIXES, package_folder
 from llmops_core.plugins import missing, resolve
-from llmops_core.stages import BY_NAME
+from llmops_core.stages import BESIDE, BY_NAME
 from llmops_core.testing.examination import Examination
 from llmops_core.testing.examples import Unfit, owner_of, reader
 from llmops_core.testing.findings import Check, Finding, NothingToCheck
@@ -89,7 +89,7 @@ def references(exam: Examination) -> Iterator[Finding]:
                 remedy = 'Write "package.module:name".'
                 yield Finding(label(one), f"its {name} {reference!r} is not there", remedy)
         yield from _light_references(one)
-        if exam.runs:
+        if exam.runs and one.group.partition("/")[0] not in BESIDE:
             yield from _misfits(exam, one)
 
 
@@ -208,7 +208,7 @@ def _yaml(exam: Examination, path: Path, group: str) -> Iterator[Finding]:
     except yaml.YAMLError as error:
         yield Finding(str(path), f"it is no YAML: {error}")
         return
-    if group.partition("/")[0] not in BY_NAME or not isinstance(node, dict):
+    if group.partition("/")[0] not in {*BY_NAME, *BESIDE} or not isinstance(node, dict):
         return
     found = exam.plugins.find(group, str(node.get("use")))
     if found is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from llmops_core.hookspecs import Implementation
-from llmops_core.stages import BY_NAME
+from llmops_core.stages import BESIDE, BY_NAME
 from llmops_core.testing import values
 from llmops_core.testing.attempts import CANARY, SEED, Attempt
 from llmops_core.testing.contract_checks import label
@@ -163,7 +163,10 @@ def _some(exam: Examination) -> list[Implementation]:
         raise NothingToCheck("it offers no implementation")
     if not exam.runs:
         raise NothingToCheck("nothing was run")
-    return exam.implementations
+    steps = [one for one in exam.implementations if one.group.partition("/")[0] not in BESIDE]
+    if not steps:
+        raise NothingToCheck("it offers no step")
+    return steps
 
 
 def _tried(exam: Examination, *, whole: bool = True) -> Iterator[tuple[Implementation, Tried]]:

@@ -8,6 +8,8 @@ from typing import Any
 from llmops_core.events import Event
 from llmops_core.hookspecs import Implementation, hookimpl
 
+LLMOPS_CONTRACT = 1
+
 COMET = Implementation(
     "track",
     "comet",
