@@ -20,7 +20,7 @@ from llmops_core.stages import BY_NAME
 from llmops_core.typed import BAD, MISSING, Bad, Reading, fault_of
 from llmops_core.wiring import sequence, wire
 
-COMMON = ("inputs", "retry", "time_limit")
+COMMON = tuple(StepSettings.__dataclass_fields__)
 
 
 def check(recipe: str, overrides: Sequence[str], plugins: Plugins, *, modules: bool = True) -> Recipe:
@@ -66,7 +66,11 @@ def in_use(
 ) -> list[tuple[str, Implementation]]:
     """Every implementation that steps and settings name, parts included, each with its dotted path."""
     found = [one for step in steps for one in chosen(step, plugins)]
-    beside = [(path, plugins.find(one.group, one.use)) for path, one in parts_of(settings.track, "track")]
+    parts = [
+        *parts_of(settings.track, "track"),
+        *(one for step in steps for one in parts_of(step.settings, step.name)),
+    ]
+    beside = [(path, plugins.find(one.group, one.use)) for path, one in parts]
     return [*found, *((path, one) for path, one in beside if one is not None)]
 
 
@@ -146,14 +150,14 @@ class Checker:
         read = self._reading().read(own, RecipeSettings, "")
         if not isinstance(read, RecipeSettings):
             return None
-        self.settings = read
-        return read
-
-    def _odd(self, name: str, value: Any) -> None:
         if read.store and "://" not in read.store:
             # as any path, it starts where it is written; written out, the recipe may lie elsewhere
             place = self.composed.origins.folder("store") / os.path.expanduser(read.store)  # noqa: PTH111
             read = dataclasses.replace(read, store=os.path.normpath(place))
+        self.settings = read
+        return read
+
+    def _odd(self, name: str, value: Any) -> None:
         """Tell what a name at the top is that is neither a setting nor a step."""
         stage = value.get("stage") if isinstance(value, Mapping) else None
         if name in BY_NAME:

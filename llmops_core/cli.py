@@ -554,9 +554,8 @@ def _stop_like_interrupt() -> None:
 
 def _plugins(console: bool = False) -> Plugins:
     from llmops_core.plugins import load
-    from llmops_core.worker import CoreSteps
 
-    extra: list[tuple[str, Any]] = [("core", CoreSteps())]
+    extra: list[tuple[str, Any]] = []
     if console:
         from llmops_core.console import Console
 

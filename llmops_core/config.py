@@ -9,7 +9,7 @@ from typing import Any
 
 from llmops_core.hookspecs import Implementation
 from llmops_core.origins import Origins
-from llmops_core.settings import Part, parts, setting
+from llmops_core.settings import Part, part, parts, setting
 
 FORMAT = 1
 """The version of the recipe format that this release writes and reads."""
@@ -34,6 +34,7 @@ class StepSettings:
     time_limit: float | None = setting(
         None, doc="The step is stopped and fails after this long.", unit="seconds", above=0, output=False
     )
+    launch: Part = part("launch", "here", doc="Where its process runs.", output=False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,27 @@ class Metric(Event):
 
 
 @dataclass(frozen=True)
+class Answering(Event):
+    """What a deploy step put up answers at `url`, served by process number `process` of this machine."""
+
+    url: str = ""
+    process: int = 0
+
+
+@dataclass(frozen=True)
 class Log(Event):
     """A line for a person. `level` is "info" or "warning"."""
 
     text: str = ""
     level: str = "info"
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """An event as plain values."""
+    return {"event": type(event).__name__, **asdict(event)}
+
+
+def from_json(values: Mapping[str, Any]) -> Event:
+    """The event that plain values stand for."""
+    kinds = {kind.__name__: kind for kind in Event.__subclasses__()}
+    return kinds[values["event"]](**{name: value for name, value in values.items() if name != "event"})

@@ -71,7 +71,7 @@ def holding(store: Store, kept: Iterable[Manifest]) -> set[str]:
     """The digest of every artifact that a release, a deployment or one of these runs holds."""
     roots = {release.digest for release in all_releases(store)}
     for deployment in Journal(store.root, lambda text: None).history():
-        roots |= {deployment.digest, str(deployment.how.get("endpoint", ""))}
+        roots.add(deployment.digest)
     for run in kept:
         roots |= set(digests(run))
         if run.status == "running":

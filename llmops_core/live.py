@@ -6,14 +6,14 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmops_core import events
-from llmops_core.artifacts import Artifact, Endpoint
+from llmops_core.artifacts import Artifact, Endpoint, Release
 from llmops_core.errors import LockedError, StepError, UsageError
 from llmops_core.journal import Action, Deployment, Journal
 from llmops_core.plugins import Plugins, missing, resolve
@@ -66,31 +66,53 @@ def _alone_in(journal: Journal, request: StepRequest, who: str, worker: Worker) 
 
 
 def _put_up(journal: Journal, request: StepRequest, worker: Worker, name: str, action: Action) -> Artifact:
-    """Run the deploy step and note what came of it; what cannot be noted is stopped again."""
-    store = Store(Path(request.store))
-    endpoint = worker.work(request)
+    """Run the deploy step; the journal has its line from the moment that the step says it answers."""
+    lines: list[Deployment] = []
+
+    def answers(url: str, process: int) -> None:
+        deployment = Deployment(
+            environment=request.environment,
+            release=name,
+            digest=request.inputs["release"],
+            run=request.run,
+            action=action,
+            process=process,
+            url=url,
+            how={"step": as_json(request)},
+        )
+        lines.append(journal.went_live(deployment))
+
+    def tell(event: events.Event) -> None:
+        if isinstance(event, events.Answering) and not lines:
+            answers(event.url, event.process)
+        worker.tell(event)
+
+    try:
+        endpoint = dataclasses.replace(worker, tell=tell).work(request)
+    except BaseException:
+        for line in lines:
+            journal.ended(line.id, "its deployment failed")
+        raise
     if not isinstance(endpoint, Endpoint):
         return endpoint
-    deployment = Deployment(
-        environment=request.environment,
-        release=name,
-        digest=request.inputs["release"],
-        run=request.run,
-        action=action,
-        process=endpoint.process,
-        url=endpoint.url,
-        how={"step": as_json(request), "endpoint": endpoint.digest},
-    )
+    if not lines:
+        _note(endpoint, request, worker, answers)
+    if not endpoint.process:
+        journal.ended(lines[0].id, "stopped after its probe")
+        Store(Path(request.store)).forget_scratch(request.key)
+    return endpoint
+
+
+def _note(
+    endpoint: Endpoint, request: StepRequest, worker: Worker, answers: Callable[[str, int], None]
+) -> None:
+    """Journal a step that did not say when it answered; what cannot be noted is stopped again."""
     try:
-        live = journal.went_live(deployment)
+        answers(endpoint.url, endpoint.process)
     except BaseException:
         if endpoint.process:
             _undo(endpoint, request, worker)
         raise
-    if not endpoint.process:
-        journal.ended(live.id, "stopped after its probe")
-        store.forget_scratch(request.key)
-    return endpoint
 
 
 def _put_back(journal: Journal, before: Deployment, request: StepRequest, worker: Worker) -> None:
@@ -119,8 +141,17 @@ def stop(journal: Journal, environment: str, worker: Worker, reason: str) -> Dep
             what = f"{live.release} is served by process {live.process}, which is not ours to stop"
             raise StepError(what, where=environment, remedy=f"Stop it: kill {live.process}")
         request = StepRequest(**live.how["step"])
-        _undo(Store(Path(request.store)).open(live.how["endpoint"]), request, worker)
+        _undo(_endpoint(live, Store(Path(request.store))), request, worker)
     return journal.ended(live.id, reason)
+
+
+def _endpoint(live: Deployment, store: Store) -> Endpoint:
+    release = store.open(live.digest)
+    if not isinstance(release, Release):
+        raise StepError(f"{live.release} is no release any more", where=live.environment)
+    return Endpoint(
+        folder=Path(), url=live.url, release=release, environment=live.environment, process=live.process
+    )
 
 
 def _undo(endpoint: Artifact, request: StepRequest, worker: Worker) -> None:

@@ -16,13 +16,13 @@ from typing import Any
 
 import pluggy
 
-from llmops_core import hookspecs
+from llmops_core import __version__, builtin, hookspecs
 from llmops_core.entry_points import PLUGINS, EntryPoint, entry_points
 from llmops_core.errors import PluginError, Problem
 from llmops_core.hookspecs import CONTRACT_VERSION, Implementation
 from llmops_core.locate import Library, did_you_mean, nearest, package_folder
 from llmops_core.nodes import member, read_nodes, text
-from llmops_core.stages import BESIDE, BY_NAME
+from llmops_core.stages import BESIDE, BY_NAME, OF_EVERY_STEP
 
 
 @dataclass
@@ -91,7 +91,10 @@ class Plugins:
 
 
 def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
-    """Load every installed plugin, then `extra` (name, module) pairs; problems are collected, not raised."""
+    """Load the core's own plugin, every installed one, then `extra` (name, module) pairs.
+
+    Problems are collected, not raised.
+    """
     manager = pluggy.PluginManager("llmops")
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager)
@@ -108,6 +111,7 @@ def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
             plugins.problems.append(
                 Problem(str(point), what, f"Upgrade or remove it: pip uninstall {point.distribution}")
             )
+    modules.insert(0, (EntryPoint("core", "llmops_core.builtin", "llmops", __version__), builtin))
     modules += [
         (EntryPoint(name, getattr(module, "__name__", name), name, ""), module) for name, module in extra
     ]
@@ -204,9 +208,12 @@ def _offer(plugins: Plugins, point: EntryPoint, module: Any) -> bool:
             )
             continue
         key = (one.group, one.name)
-        if one.group.split("/")[0] not in {*BY_NAME, *BESIDE}:
+        if one.group.split("/")[0] not in {*BY_NAME, *BESIDE, *OF_EVERY_STEP}:
             what = f"{one.group}={one.name} belongs to no stage"
-            remedy = did_you_mean(one.group.split("/")[0], [*BY_NAME, *BESIDE]) + "See llmops_core/stages.py"
+            remedy = (
+                did_you_mean(one.group.split("/")[0], [*BY_NAME, *BESIDE, *OF_EVERY_STEP])
+                + "See llmops_core/stages.py"
+            )
             plugins.problems.append(Problem(str(point), what, remedy))
         elif key in plugins.owners:
             what = f"{one.group}={one.name} is offered twice, by {plugins.owners[key]} and by {point}"

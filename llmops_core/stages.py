@@ -53,3 +53,6 @@ BY_NAME = {stage.name: stage for stage in STAGES}
 
 BESIDE = {"track": "where runs are also recorded"}
 """Groups that are no stage: settings of the whole recipe, whose members stand there by name."""
+
+OF_EVERY_STEP = {"launch": "where a step's process runs"}
+"""Groups of parts that every step has beside those of its implementation."""

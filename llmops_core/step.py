@@ -81,6 +81,11 @@ class StepRun:
         """A number to keep with the run (a point of a curve when `at` is given)."""
         self.tell(events.Metric(self.step, name, value, at))
 
+    def answering(self, url: str, process: int) -> None:
+        """From now on what this deploy step put up is live: told as soon as it answers, so that the
+        journal knows of it even when nobody lives to see the step end."""
+        self.tell(events.Answering(self.step, url, process))
+
     def log(self, text: str) -> None:
         """A line for a person."""
         self.tell(events.Log(self.step, text))

@@ -21,7 +21,7 @@ from llmops_core.config import Step
 from llmops_core.errors import LlmopsError, PluginError, Problem, StepError, StoreError
 from llmops_core.files import read_json, write_json
 from llmops_core.guards import told_as_error
-from llmops_core.hookspecs import Implementation, hookimpl
+from llmops_core.hookspecs import Implementation
 from llmops_core.migrate import Migration, migrate
 from llmops_core.plugins import Plugins, load, resolve
 from llmops_core.secrets import Secrets, named_in, redacted_streams
@@ -126,7 +126,7 @@ class Worker:
             seed=request.seed,
             offline=offline(),
             inputs=inputs,
-            loader=self._load,
+            loader=self.load_part,
             tell=self.tell,
             read_secret=self.secrets.read,
         )
@@ -141,7 +141,7 @@ class Worker:
             raise PluginError(f"no installed plugin offers {group}={name}", remedy="See: llmops plugins")
         return found
 
-    def _load(self, part: Part) -> Callable[..., Any]:
+    def load_part(self, part: Part) -> Callable[..., Any]:
         return resolve(self.find(part.group, part.use).target)
 
     def config(self, request: StepRequest) -> Any:
@@ -160,17 +160,6 @@ class Worker:
         return config
 
 
-class CoreSteps:
-    """The core's own way to run a step, behind every plugin's."""
-
-    @hookimpl(trylast=True)
-    def llmops_run_step(self, step: Step, run: StepRun) -> Artifact:
-        """Import the implementation's target and call it with its config and artifacts."""
-        slots = {slot.name: run.inputs.get(slot.name) for slot in BY_NAME[step.stage].takes}
-        made: Artifact = resolve(step.implementation.target)(step.config, run, **slots)
-        return made
-
-
 def _expect(made: Any, step: Step, plugins: Plugins) -> None:
     wanted = KINDS[BY_NAME[step.stage].gives]
     if not isinstance(made, wanted):
@@ -187,20 +176,25 @@ def main(path: str) -> int:
     place = Path(path)
     secrets = Secrets()
     secrets.expect_usual()
+    tell = _telling(place.with_suffix(".events.jsonl"), secrets)
     with redacted_streams(secrets):
         try:
             with told_as_error("worker", place.parent, secrets):
                 request = StepRequest(**_understood(read_json(place)))
                 secrets.expect(named_in(request.config))
                 with told_as_error(request.step, place.parent, secrets):
-                    stored = Worker(load([("core", CoreSteps())]), _say, secrets).work(request)
+                    stored = Worker(load(), tell, secrets).work(request)
         except LlmopsError as error:
             problem = getattr(error, "problem", None) or Problem("", str(error))
-            write_json(place.with_suffix(".answer.json"), {"error": dataclasses.asdict(problem)})
+            write_json(place.with_suffix(".answer.json"), _told(error, problem))
             sys.stderr.write(f"{error}\n")
             return error.exit_status
     write_json(place.with_suffix(".answer.json"), {"output": stored.digest})
     return 0
+
+
+def _told(error: LlmopsError, problem: Problem) -> dict[str, Any]:
+    return {"kind": type(error).__name__, "error": dataclasses.asdict(problem)}
 
 
 def _understood(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,10 +206,15 @@ def _understood(document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _say(event: events.Event) -> None:
-    """Lines for a person go to standard error: another process watches, or nobody."""
-    if isinstance(event, events.Log):
-        sys.stderr.write(f"{event.step}: {'warning: ' if event.level == 'warning' else ''}{event.text}\n")
+def _telling(path: Path, secrets: Secrets) -> Callable[[events.Event], None]:
+    """What a step tells goes into a file, a line an event, for whoever started the worker to follow."""
+
+    def tell(event: events.Event) -> None:
+        line = json.dumps(secrets.redact(events.to_json(event)), ensure_ascii=False)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    return tell
 
 
 def as_json(request: StepRequest) -> dict[str, Any]:

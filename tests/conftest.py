@@ -23,7 +23,6 @@ from llmops_core.plan import Plan, Planner
 from llmops_core.plugins import Plugins
 from llmops_core.runner import Runner, RunOptions
 from llmops_core.store import Store
-from llmops_core.worker import CoreSteps
 
 RECIPE = """\
 defaults:
@@ -56,7 +55,7 @@ class Project:
         return path
 
     def plugins(self) -> Plugins:
-        return plugin_module.load([("core", CoreSteps()), ("fake", fake_plugin), *self.extra])
+        return plugin_module.load([("fake", fake_plugin), *self.extra])
 
     def check(self, *overrides: str, recipe: str = "./recipe.yaml") -> Recipe:
         return check(recipe, overrides, self.plugins())

@@ -35,7 +35,6 @@ from llmops_core.testing.findings import NothingToCheck
 from llmops_core.testing.material import Material
 from llmops_core.testing.values import varied
 from llmops_core.typed import plain
-from llmops_core.worker import CoreSteps
 
 TIME_LIMIT = 120.0
 """Seconds that one process of the examination may take."""
@@ -82,7 +81,7 @@ class Examination:
         for point in self.points:
             if error := self.light(point)["error"]:
                 raise NothingToCheck(f"{point.name} cannot be imported: {error}")
-        return load([("core", CoreSteps())])
+        return load()
 
     @property
     def implementations(self) -> list[Implementation]:
@@ -162,9 +161,11 @@ class Examination:
             return found
         if BY_NAME[one.step.stage].live:
             return self._released(attempts, found, implementation)
-        before = _artifacts(other)
-        killed = attempts.watched(other, attempts.request(other), kill_at=_middle(first.report["moments"]))
-        left = tuple(sorted(_artifacts(other) - before))
+        killed, before = None, _artifacts(other)
+        if implementation.group == one.step.stage:  # how a step goes on is its owner's doing, not its part's
+            moment = _middle(first.report["moments"])
+            killed = attempts.watched(other, attempts.request(other), kill_at=moment)
+        left = tuple(sorted(_artifacts(other) - before)) if killed else ()
         config = varied(other.step.config, other.example.fixed)
         seed = SEED if self.seeded(one) else SEED + 1
         request = attempts.request(other, seed=seed, config=config)

@@ -39,14 +39,17 @@ class Example:
     """Folders outside its inputs that it may read (a compiler's cache, for instance)."""
     network: bool = False
     """Whether it has to reach other machines."""
+    untried: str = ""
+    """Why it cannot be run by the kit, a sentence: it is then only looked at."""
 
 
 class Unfit(Exception):  # noqa: N818 - a reason, not a fault
-    """Why something cannot be tried. `remedy` says what would let it."""
+    """Why something cannot be tried. `remedy` says what would let it; `meant`: its author says so."""
 
-    def __init__(self, what: str, remedy: str = "") -> None:
+    def __init__(self, what: str, remedy: str = "", *, meant: bool = False) -> None:
         super().__init__(what)
         self.remedy = remedy
+        self.meant = meant
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,11 @@ def trial(
     `given` are examples that stand in for the plugins' own. Raises Unfit when there is no way to.
     """
     stage = implementation.group.partition("/")[0]
+    if stage not in BY_NAME:
+        raise Unfit(f"{implementation.group} is no stage: nothing runs it as a step", meant=True)
     example = example_of(plugins, implementation, material, given)
+    if example.untried:
+        raise Unfit(example.untried, meant=True)
     owner = implementation
     if "/" in implementation.group:
         owner, name, many = owner_of(plugins, implementation.group)

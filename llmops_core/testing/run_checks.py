@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from llmops_core.hookspecs import Implementation
-from llmops_core.stages import BESIDE, BY_NAME
+from llmops_core.stages import BY_NAME
 from llmops_core.testing import values
 from llmops_core.testing.attempts import CANARY, SEED, Attempt
 from llmops_core.testing.contract_checks import label
@@ -19,13 +19,17 @@ from llmops_core.testing.examples import Unfit
 from llmops_core.testing.findings import Check, Finding, NothingToCheck
 
 
+NOT_KILLED = "only whole steps are killed, and none that acts on the live world"
+
+
 def runs(exam: Examination) -> Iterator[Finding]:
     """It runs on small inputs and comes back."""
     for one in _some(exam):
         try:
             first = exam.tried(one).first
         except Unfit as reason:
-            yield Finding(label(one), str(reason), reason.remedy)
+            if not reason.meant:
+                yield Finding(label(one), str(reason), reason.remedy)
             continue
         if first.error and "gave" not in first.report:
             yield Finding(
@@ -108,24 +112,30 @@ def unkeyed(exam: Examination) -> Iterator[Finding]:
 
 def nothing_half_made(exam: Examination) -> Iterator[Finding]:
     """A kill in the middle leaves nothing that a later run would trust."""
+    count = 0
     for one, tried in _tried(exam):
         if tried.killed is None:
-            raise NothingToCheck("what acts on the live world is not killed")
+            continue
+        count += 1
         if tried.killed.digest:
             raise NothingToCheck(f"{label(one)} was over before it could be killed")
         if tried.killed.status is None:
             yield Finding(label(one), tried.killed.error)
         for name in tried.left:
             yield Finding(label(one), f"killed in the middle, it left the artifact {name[:12]} in the store")
+    if not count:
+        raise NothingToCheck(NOT_KILLED)
 
 
 def goes_on(exam: Examination) -> Iterator[Finding]:
     """Run again after a kill, it ends."""
+    _killed(exam)
     yield from _differing(exam, "goes on")
 
 
 def same_in_the_end(exam: Examination) -> Iterator[Finding]:
     """Run again after a kill, it gives what it would have given."""
+    _killed(exam)
     yield from _differing(exam, "in the end")
 
 
@@ -158,12 +168,17 @@ def releases(exam: Examination) -> Iterator[Finding]:
             yield Finding(label(one), f"after its undo, {tried.first.report['url']} still answers")
 
 
+def _killed(exam: Examination) -> None:
+    if not any(tried.killed for _, tried in _tried(exam)):
+        raise NothingToCheck(NOT_KILLED)
+
+
 def _some(exam: Examination) -> list[Implementation]:
     if not exam.implementations:
         raise NothingToCheck("it offers no implementation")
     if not exam.runs:
         raise NothingToCheck("nothing was run")
-    steps = [one for one in exam.implementations if one.group.partition("/")[0] not in BESIDE]
+    steps = [one for one in exam.implementations if one.group.partition("/")[0] in BY_NAME]
     if not steps:
         raise NothingToCheck("it offers no step")
     return steps

@@ -29,7 +29,7 @@ from llmops_core.secrets import Secrets, named_in, redacted_streams
 from llmops_core.step import StepRun
 from llmops_core.store import Store
 from llmops_core.typed import plain
-from llmops_core.worker import CoreSteps, StepRequest, Worker
+from llmops_core.worker import StepRequest, Worker
 
 SYSTEM = (
     "/proc",
@@ -58,7 +58,7 @@ class Watch:
     """The moment at which this process kills itself; 0: never, -1: when the step returns."""
     active: bool = False
     moments: str = ""
-    """What the step did: f and s for a file opened to write in its folder or in its scratch, e for an event."""
+    """What the step did: f or s, a file opened to write in its folder or in its scratch; e, an event."""
     read: dict[str, bool] = field(default_factory=dict)
     """Path -> whether there was something."""
     written: set[str] = field(default_factory=set)
@@ -152,7 +152,7 @@ def _run(job: Mapping[str, Any], watch: Watch) -> None:
     secrets = Secrets()
     secrets.expect(named_in(request.config))
     with redacted_streams(secrets), told_as_error(request.step, Path(job["folder"]), secrets):
-        plugins = load([("core", CoreSteps()), ("watch", watch)])
+        plugins = load([("watch", watch)])
         # imported before it is watched, too: the moments are the step's own
         watch.report["unfit"] = [text for one in job["references"] if (text := _misfit(*one))]
         sys.addaudithook(watch.audit)
@@ -182,7 +182,7 @@ def _undo(job: Mapping[str, Any]) -> None:
     """Release a live thing that another process made; a second time must do no harm."""
     request = StepRequest(**job["request"])
     with told_as_error(request.step, Path(job["folder"]), Secrets()):
-        worker = Worker(load([("core", CoreSteps())]))
+        worker = Worker(load())
         made: Artifact = Store(Path(request.store)).open(job["undo"])
         for turn in ("first", "second"):
             worker.undo(request, made, worker.run_for(request, Path(job["folder"]) / turn))
@@ -205,7 +205,7 @@ def _outside(watch: Watch, job: Mapping[str, Any]) -> Iterator[str]:
         known = any(str(parent) in allowed for parent in (Path(place), *Path(place).parents))
         if known or place in watch.written or place.endswith(CODE):
             continue
-        if exists or Path(place).is_relative_to(Path.cwd()):
+        if exists:
             yield place
 
 

@@ -43,6 +43,7 @@ def openai_server(config: OpenaiServerDeploy, run: StepRun, *, release: Release)
     kept = False
     try:
         seconds = wait_until_ready(started, config.start_limit)
+        run.answering(started.url, started.process.pid)
         run.metric("start_seconds", seconds)
         answer = _probe(config, run, started)
         _write_answer(run.folder, config, answer)

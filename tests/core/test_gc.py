@@ -59,7 +59,7 @@ def test_releases_deployments_and_tags_are_kept_even_when_all_goes(project: Proj
     loose = read_run(project.store, "3")
     collect(project.store, keep_latest=False)
     left = artifacts(project)
-    assert {step["output"] for step in released.document["steps"]} - {outputs(released)[0]} <= left
+    assert {step["output"] for step in released.document["steps"][1:5]} <= left
     assert {one for one in outputs(tagged) if one} <= left
     assert outputs(loose)[0] not in left
     assert project.store.is_whole(outputs(released)[4])

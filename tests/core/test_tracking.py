@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -309,3 +312,17 @@ def test_a_group_beside_the_stages_is_no_stage(project: Project) -> None:
     project.extra = [("stray", SimpleNamespace(llmops_implementations=hookimpl(lambda: [stray])))]
     with pytest.raises(RecipeError, match="watch=notes belongs to no stage"):
         project.check()
+
+
+def test_the_tracker_in_the_documents_works_as_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "track-runs.md"
+    (code,) = re.findall(r"^```python\n# acme_notes/plugin.py\n(.*?)^```", page.read_text(), re.M | re.S)
+    project.write("site/acme_notes/plugin.py", code)
+    project.write("site/acme_notes/__init__.py", "")
+    monkeypatch.syspath_prepend(str(project.folder / "site"))
+    project.extra = [("acme", importlib.import_module("acme_notes.plugin"))]
+    run = project.run("track=notes")
+    assert (project.folder / "notes.txt").read_text() == f"recipe {run.id}: done\n"
+    assert run.document.get("warnings", []) == []

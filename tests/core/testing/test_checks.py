@@ -11,7 +11,6 @@ import pytest
 
 from llmops_core.plugins import load
 from llmops_core.testing.verdicts import passed, table, verdicts
-from llmops_core.worker import CoreSteps
 from tests.core.testing.conftest import Bench
 
 RUN_STARTS = '    password = run.secret(config.key) if config.key else ""\n'
@@ -201,7 +200,7 @@ def test_a_plugin_of_another_contract_is_refused_by_name_and_the_rest_goes_on(be
     older = bench.install({"plugin.py": ("LLMOPS_CONTRACT = 1", "LLMOPS_CONTRACT = 0")})
     broken = bench.install({"plugin.py": ("LLMOPS_CONTRACT = 1", "LLMOPS_CONTRACT = 2\nimport absent")})
     silent = bench.install({"plugin.py": ("LLMOPS_CONTRACT = 1", "")})
-    plugins = load([("core", CoreSteps())])
+    plugins = load()
     assert sorted((one.where, one.what, one.remedy) for one in plugins.problems) == [
         (
             f"{newer} 2.1",

@@ -1,0 +1,122 @@
+"""Where a step's process runs: in the process of the run, or wherever a launcher starts the worker.
+
+A launcher is an implementation of the group "launch": `function(config, command, run) -> exit status`. It
+has to run `command` (a list of words) to its end on a machine that sees the store; the worker reads the
+request the command names, and writes its answer beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmops_core import errors, events
+from llmops_core.artifacts import Artifact
+from llmops_core.errors import LlmopsError, Problem, StepError
+from llmops_core.files import read_json, write_json
+from llmops_core.settings import Part, setting
+from llmops_core.step import StepRun
+from llmops_core.store import Store
+from llmops_core.worker import StepRequest, Worker, as_json
+
+HERE = "here"
+LOOK_EVERY = 0.2
+"""Seconds between looks at what a worker told."""
+
+
+@dataclass(frozen=True)
+class HereLaunch:
+    """In the process of the run itself."""
+
+
+@dataclass(frozen=True)
+class ProcessLaunch:
+    """In a process of its own on this machine: its memory is given back, and its crash ends nothing else."""
+
+    niceness: int = setting(
+        0, doc="How much it gives way to others, as in nice(1).", at_least=0, at_most=19, output=False
+    )
+
+
+def here(config: HereLaunch, command: Sequence[str], run: StepRun) -> int:
+    """Stands for no launcher at all: `launched` never calls it."""
+    raise StepError("a step that runs here needs no launcher", where=run.step)
+
+
+def process(config: ProcessLaunch, command: Sequence[str], run: StepRun) -> int:
+    """Run the worker as a child of this process."""
+    gives_way = ["nice", "-n", str(config.niceness)] if config.niceness else []
+    return subprocess.run([*gives_way, *command], check=False).returncode
+
+
+def launched(request: StepRequest, part: Part, worker: Worker) -> Artifact:
+    """Run a step where `part` says. Raises what the step raised, or StepError when its process died."""
+    if part.use == HERE:
+        return worker.work(request)
+    store = Store(Path(request.store))
+    folder = store.root / "runs" / request.run / "steps"
+    path = folder / f"{request.step}.json"
+    answer, told = path.with_suffix(".answer.json"), path.with_suffix(".events.jsonl")
+    for old in (answer, told):
+        old.unlink(missing_ok=True)
+    write_json(path, as_json(request))
+    temporary = store.temporary(f"launch-{request.step}")
+    with _following(told, worker.tell):
+        command = [sys.executable, "-m", "llmops_core.worker", str(path.resolve())]
+        status = worker.load_part(part)(part.config, command, worker.run_for(request, temporary))
+    try:
+        found = read_json(answer)
+    except FileNotFoundError:
+        what = f"its process ended with status {status} and gave no answer"
+        remedy = "A status below 0 or above 128 is a signal; 9 is often the system short of memory."
+        raise StepError(what, where=request.step, remedy=remedy) from None
+    if "error" in found:
+        raise _error(found)
+    return store.open(found["output"])
+
+
+def _error(answer: dict[str, Any]) -> LlmopsError:
+    """The error that a worker told, of the same class."""
+    kind = getattr(errors, str(answer.get("kind")), StepError)
+    problem = Problem(**answer["error"])
+    error: LlmopsError = kind(problem.what, where=problem.where, remedy=problem.remedy)
+    return error
+
+
+@contextmanager
+def _following(path: Path, tell: Callable[[events.Event], None]) -> Iterator[None]:
+    """Tell what a worker writes to its file of events, while the block runs and to the end of it."""
+    over = threading.Event()
+    position = 0
+
+    def look() -> None:
+        nonlocal position
+        if not path.exists():
+            return
+        with path.open("rb") as lines:
+            lines.seek(position)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                position += len(line)
+                tell(events.from_json(json.loads(line)))
+
+    def follow() -> None:
+        while not over.wait(LOOK_EVERY):
+            look()
+
+    thread = threading.Thread(target=follow, name="events", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        look()
