@@ -326,7 +326,7 @@ snippets = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(snippets | st.text(max_size=3), max_size=12).map("".join), st.booleans())
 def test_no_yaml_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, text: str, after: bool

@@ -51,7 +51,7 @@ COUNTED = [
     ("seed=77", "train"),
 ]
 settled = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

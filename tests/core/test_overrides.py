@@ -82,7 +82,7 @@ def test_whatever_is_typed_is_read_or_told(typed: list[str]) -> None:
     assert said >= len({text for text in typed if text.startswith("~")}) or not typed
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     key=st.sampled_from(["train", "train.lr", "~train", "data@x", "+seed", "env", "x.y", "data.steps.a"]),
     value=st.text(max_size=8),

@@ -18,7 +18,7 @@ from tests.core.test_check import llmops
 from tests.core.test_keys import keys_of, recipes
 
 settled = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
