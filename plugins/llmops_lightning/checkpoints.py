@@ -15,8 +15,6 @@ from torch import Tensor
 from llmops_core.errors import StepError
 
 PATTERN = "step-*.ckpt"
-KEPT = 2
-"""Checkpoints that are kept: the newest, and one before it for the case that the disk tears the newest."""
 DECISIVE = ("model", "plan", "settings")
 """What a checkpoint must share with the training that goes on from it."""
 
@@ -33,20 +31,45 @@ class Checkpoint:
     """The curve so far."""
 
 
-def write(folder: Path, checkpoint: Checkpoint, training: Mapping[str, str]) -> None:
+def write(folder: Path, checkpoint: Checkpoint, training: Mapping[str, str], kept: int) -> None:
     """Add a checkpoint; a kill at any moment leaves the old ones, and the new one whole or not at all.
 
-    `training` tells trainings apart: its model, plan and settings, and what else decides the last bits.
+    The newest `kept` stay. `training` tells trainings apart: its model, plan and settings, and what else
+    decides the last bits.
     """
-    place = folder / f"step-{checkpoint.step:08}.ckpt"
+    _write(folder / f"step-{checkpoint.step:08}.ckpt", {"training": dict(training), **vars(checkpoint)})
+    for old in sorted(folder.glob(PATTERN))[:-kept]:
+        old.unlink()
+
+
+def write_best(folder: Path, step: int, weights: Mapping[str, Tensor]) -> None:
+    """Keep the weights after `step` as the best so far, and no other ones."""
+    place = folder / f"best-{step:08}.ckpt"
+    _write(place, dict(weights))
+    for other in set(folder.glob("best-*.ckpt")) - {place}:
+        other.unlink()
+
+
+def read_best(folder: Path, step: int) -> Mapping[str, Tensor]:
+    """The weights after `step`. Raises StepError where they are gone."""
+    place = folder / f"best-{step:08}.ckpt"
+    try:
+        found: Mapping[str, Tensor] = torch.load(place, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise StepError(
+            f"the best weights, of step {step}, cannot be read from {place}",
+            remedy=f"Remove {folder} to train again, or set keep=last.",
+        ) from error
+    return found
+
+
+def _write(place: Path, content: Mapping[str, Any]) -> None:
     partial = place.with_suffix(".partial")
     with partial.open("wb") as file:
-        torch.save({"training": dict(training), **vars(checkpoint)}, file)
+        torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(place)
-    for old in sorted(folder.glob(PATTERN))[:-KEPT]:
-        old.unlink()
 
 
 def read(folder: Path, training: Mapping[str, str], warn: Callable[[str], None]) -> Checkpoint | None:

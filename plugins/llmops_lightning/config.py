@@ -26,6 +26,23 @@ class Lora:
         ("q_proj", "k_proj", "v_proj", "o_proj"),
         doc='Last names of the modules that get an adapter; ["all-linear"]: all linear ones but the head.',
     )
+    rslora: bool = setting(
+        False, doc="Scale by alpha / sqrt(r), which keeps large ranks learning (rsLoRA).", neutral=False
+    )
+    dora: bool = setting(
+        False, doc="Learn each weight's direction and size apart (DoRA): slower, often better.", neutral=False
+    )
+    merge: bool = setting(
+        False,
+        doc="Write whole weights with the adapter added in, as safetensors, and the adapter beside them. "
+        "Refused unless the merged and the reloaded model answer as the trained one.",
+        neutral=False,
+    )
+    quantise: Literal["none", "nf4"] = setting(
+        "none",
+        doc="Hold the frozen weights in 4 bits (QLoRA). Needs an NVIDIA GPU and bitsandbytes.",
+        neutral="none",
+    )
 
 
 @dataclass(frozen=True)
@@ -153,6 +170,34 @@ class LightningTrain:
         unit="steps",
         at_least=1,
         output=False,
+    )
+    checkpoint_minutes: float | None = setting(
+        10.0,
+        doc="The longest time between checkpoints, where steps are slow. SIGTERM and Ctrl-C save at once.",
+        unit="minutes",
+        above=0,
+        output=False,
+    )
+    checkpoints_kept: int = setting(
+        2, doc="How many of the newest checkpoints stay.", at_least=1, output=False
+    )
+    patience: int | None = setting(
+        None,
+        doc="Stop when so many validations in a row, every `validate_every` steps, brought no lower loss.",
+        at_least=1,
+        neutral=None,
+    )
+    keep: Literal["last", "best"] = setting(
+        "last",
+        doc="The weights that come out: the last, or those with the lowest validation loss.",
+        neutral="last",
+    )
+    neftune: float = setting(
+        0.0,
+        doc="Size of the noise on the embeddings while learning (NEFTune's alpha, for instance 5). Above 0, "
+        "a step's micro-batches run one after another.",
+        at_least=0,
+        neutral=0.0,
     )
     threads: int | None = setting(
         None,

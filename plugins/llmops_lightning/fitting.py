@@ -45,6 +45,7 @@ def fit(training: Training, loader: StepLoader, strategy: Strategy) -> None:
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=1,
+            min_epochs=0,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -20,6 +21,7 @@ from llmops_lightning.gradients import Threads, mean_loss, set_gradients
 from llmops_lightning.objective import Batch, Objective
 from llmops_lightning.planner import Planned
 from llmops_lightning.schedules import learning_rate
+from llmops_lightning.watching import best_of, is_over, validated
 
 SEED_STRIDE = 1_000_003
 MOST_NAMED = 12
@@ -49,7 +51,10 @@ class Training(lightning.LightningModule):
         self.validation: Sequence[tuple[Batch, int]] = ()
         self.threads: Threads | None = None
         self.resumed: Checkpoint | None = None
-        self.after_step: Callable[[Training], None] = lambda training: None
+        self.begin: Callable[[], None] = lambda: None
+        self.updating: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        self.after_step: Callable[[], None] = lambda: None
+        self.on_best: Callable[[], None] = lambda: None
         self.names: Callable[[Planned], Sequence[int]] = lambda planned: ()
         self.left: Callable[[int], int] = lambda done: 0
 
@@ -76,10 +81,10 @@ class Training(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """Validate before the first step: a broken validation shows now, and the curve has a beginning."""
+        self.begin()
         self.network.train()
         self.run.progress(self.done, self.total)
-        if self.done == 0:
-            self._validate()
+        self._validate_if_due()
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """One optimizer step. Raises StepError when the loss or a gradient is no number."""
@@ -93,17 +98,19 @@ class Training(lightning.LightningModule):
         loss = self._gradients(batch["batches"], planned)
         self._check("loss", loss, planned)
         self._check("gradient", self._clip(), planned)
-        optimizer.step()
-        self.done += 1
-        self._note(planned, loss, rate, time.perf_counter() - began)
-        every = self.config.validate_every
-        if self.done == self.total or (every and self.done % every == 0):
-            self._validate()
-        self.after_step(self)
+        row = {"step": planned.step, "loss": loss, "lr": rate, "tokens": planned.tokens}
+        with self.updating():
+            optimizer.step()
+            self.done += 1
+            self.rows.append({**row, "loss_tokens": planned.loss_tokens})
+        self._tell(planned, loss, time.perf_counter() - began)
+        self._validate_if_due()
+        self.after_step()
+        if is_over(self.rows, self.config.patience) and self.done < self.total:
+            self.run.log(f"stopped at step {self.done}: the validation loss no longer falls")
+            self.trainer.should_stop = True
 
-    def _note(self, planned: Planned, loss: float, rate: float, seconds: float) -> None:
-        row = {"step": self.done, "loss": loss, "lr": rate, "tokens": planned.tokens}
-        self.rows.append({**row, "loss_tokens": planned.loss_tokens})
+    def _tell(self, planned: Planned, loss: float, seconds: float) -> None:
         self.run.metric("loss", loss, at=self.done)
         self.seconds += seconds
         self.computed += planned.padded_tokens
@@ -144,9 +151,13 @@ class Training(lightning.LightningModule):
             total += float(loss.detach())
         return total
 
+    def _validate_if_due(self) -> None:
+        every, done = self.config.validate_every, self.done
+        due = done in (0, self.total) or (every is not None and done % every == 0)
+        if self.validation and due and not validated(self.rows, done):
+            self._validate()
+
     def _validate(self) -> None:
-        if not self.validation:
-            return
         batches = [
             ({name: one.to(self.device) for name, one in batch.items()}, n) for batch, n in self.validation
         ]
@@ -154,6 +165,9 @@ class Training(lightning.LightningModule):
             loss = mean_loss(self.network, self.objective, batches, self.threads)
         self.rows.append({"step": self.done, "validation_loss": loss})
         self.run.metric("validation_loss", loss, at=self.done)
+        best = best_of(self.rows)
+        if best is not None and best.since == 0:
+            self.on_best()
 
 
 @contextlib.contextmanager

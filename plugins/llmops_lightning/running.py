@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +16,10 @@ from llmops_lightning.fitting import fit
 from llmops_lightning.gradients import Threads
 from llmops_lightning.machine import available_cores
 from llmops_lightning.module import Training
+from llmops_lightning.noise import noisy_embeddings
+from llmops_lightning.preemption import Preemption
 from llmops_lightning.strategy import Strategy
+from llmops_lightning.watching import best_of, is_over
 
 
 def run_steps(
@@ -30,35 +35,92 @@ def run_steps(
     training.names = lambda planned: sorted(
         {int(loader.examples.rows[at]) for batch in planned.batches for row in batch for at in row}
     )
-    _resume(training, checkpoints.read(run.scratch, known, run.warn))
+    resume(training, checkpoints.read(run.scratch, known, run.warn))
     loader.start = training.done
-
-    def after_step(training: Training) -> None:
-        if training.done % config.checkpoint_every == 0 and training.done < training.total:
-            checkpoints.write(run.scratch, _checkpoint(training), known)
-
-    training.after_step = after_step
-    if strategy.at_once and at_once and config.precision == "fp32":
+    if strategy.at_once and at_once and config.precision == "fp32" and not config.neftune:
         training.threads = Threads(min(config.accumulate, available_cores()), config.threads)
+    keeper = Keeper(training, known)
     try:
-        fit(training, loader, strategy)
+        with Preemption(keeper.save) as preemption, noisy_embeddings(training.network, config.neftune):
+            training.begin, training.updating = preemption.begin, preemption.updating
+            training.after_step, training.on_best = keeper.after_step, keeper.keep_best
+            if not is_over(training.rows, config.patience):
+                fit(training, loader, strategy)
     finally:
         if training.threads is not None:
             training.threads.close()
+    if config.keep == "best":
+        keeper.take_best()
 
 
-def _checkpoint(training: Training) -> Checkpoint:
+@dataclass
+class Keeper:
+    """Writes a training's checkpoints when they are due."""
+
+    training: Training
+    known: Mapping[str, str]
+    written: float = field(default_factory=time.monotonic)
+    last: int = -1
+
+    def after_step(self) -> None:
+        """Save where a step or time interval is over."""
+        training, config = self.training, self.training.config
+        minutes = config.checkpoint_minutes
+        waited = minutes is not None and time.monotonic() - self.written >= 60 * minutes
+        if (training.done % config.checkpoint_every == 0 or waited) and training.done < training.total:
+            self.save()
+
+    def save(self) -> None:
+        """Save now, unless this step is saved, or holds numbers that are none."""
+        training = self.training
+        if training.done == self.last or training.done == 0:
+            return
+        found = checkpoint(training)
+        if all(bool(torch.isfinite(one).all()) for one in found.weights.values()):
+            checkpoints.write(training.run.scratch, found, self.known, training.config.checkpoints_kept)
+            self.last, self.written = training.done, time.monotonic()
+
+    def keep_best(self) -> None:
+        """Keep the weights of the lowest validation loss so far, where they are asked for."""
+        training = self.training
+        if training.config.keep == "best":
+            checkpoints.write_best(training.run.scratch, training.done, weights_of(training))
+
+    def take_best(self) -> None:
+        """Put the weights of the lowest validation loss into the network."""
+        best = best_of(self.training.rows)
+        if best is None or best.step == self.training.done:
+            return
+        found = checkpoints.read_best(self.training.run.scratch, best.step)
+        put(self.training, found)
+        self.training.run.log(f"kept the weights of step {best.step}, whose validation loss was lowest")
+
+
+def weights_of(training: Training) -> Mapping[str, torch.Tensor]:
+    """What learns, by name."""
+    return {name: one.detach() for name, one in training.learning().items()}
+
+
+def checkpoint(training: Training) -> Checkpoint:
+    """The training as it is between two optimizer steps."""
     optimizer: Any = training.optimizers()
-    weights = {name: one.detach() for name, one in training.learning().items()}
-    return Checkpoint(training.done, weights, optimizer.optimizer.state_dict(), list(training.rows))
+    return Checkpoint(
+        training.done, weights_of(training), optimizer.optimizer.state_dict(), list(training.rows)
+    )
 
 
-def _resume(training: Training, found: Checkpoint | None) -> None:
+def resume(training: Training, found: Checkpoint | None) -> None:
+    """Put the training where a checkpoint is."""
     if found is None:
         return
     training.run.log(f"going on after optimizer step {found.step} of {training.total}")
+    put(training, found.weights)
+    training.done, training.rows, training.resumed = found.step, list(found.rows), found
+
+
+def put(training: Training, weights: Mapping[str, torch.Tensor]) -> None:
+    """Overwrite what learns."""
     learning = training.learning()
     with torch.no_grad():
-        for name, tensor in found.weights.items():
+        for name, tensor in weights.items():
             learning[name].copy_(tensor)
-    training.done, training.rows, training.resumed = found.step, list(found.rows), found

@@ -27,7 +27,7 @@ from llmops_lightning.planner import Schedule
 from llmops_lightning.running import run_steps
 from llmops_lightning.strategy import Strategy
 from llmops_lightning.tuning import Tuning
-from llmops_lightning.weights import is_adapter, load_network, load_tokenizer
+from llmops_lightning.weights import load_network, load_tokenizer
 
 CURVE = "training.jsonl"
 
@@ -42,10 +42,10 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
     """
     tuning: Tuning = run.load(config.tuning)(config.tuning.config, run)
     strategy: Strategy = run.load(config.strategy)(config.strategy.config, run)
-    _check(model, data, tuning, run)
+    _check(data, run)
     with one_thread(), torch.random.fork_rng(devices=()):
         torch.manual_seed(run.seed)
-        tokenizer, network = load_tokenizer(model), load_network(model)
+        tokenizer, network = load_tokenizer(model), load_network(model, **tuning.loading)
         prepared = prepare(config, run, data, longest_row(config, model, run), (tokenizer, network))
         torch.manual_seed(run.seed)
         training = Training(tuning.apply(network), prepared.objective, config, run)
@@ -54,7 +54,7 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
         loader = StepLoader(prepared.plan, prepared.examples, prepared.objective)
         known = identity(model, prepared.plan.digest, config, run.seed)
         run_steps(training, loader, strategy, known, at_once=not tuning.dropout)
-    tuning.save(training.network, tokenizer, model, run.folder)
+    tuning.save(training.network, tokenizer, model, run)
     prepared.plan.copy(run.folder)
     _write_curve(run.folder / CURVE, training.rows)
     return Model(
@@ -111,16 +111,10 @@ def longest_row(config: LightningTrain, model: Model, run: StepRun) -> int:
     return config.max_length
 
 
-def _check(model: Model, data: Dataset, tuning: Tuning, run: StepRun) -> None:
+def _check(data: Dataset, run: StepRun) -> None:
     if not data.rows.get("train"):
         raise DataError(
             "the data has no rows to train on", where=run.step, remedy="Check the data step's funnel."
-        )
-    if is_adapter(model) and not tuning.stands_alone:
-        raise StepError(
-            f"{model.name} is an adapter already, and an adapter over an adapter has no single base",
-            where=run.step,
-            remedy=f"Train from its base, or set {run.step}.tuning=full, which merges it first.",
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
@@ -14,6 +16,7 @@ from llmops_core.artifacts import Model
 from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_lightning.config import Full, Lora
+from llmops_lightning.export import answers, expect_same, export
 from llmops_lightning.weights import ADAPTER, quiet
 
 
@@ -21,8 +24,8 @@ class Tuning(Protocol):
     """What a `train/tuning` gives."""
 
     @property
-    def stands_alone(self) -> bool:
-        """Whether it writes whole weights, so that it may start from a merged adapter."""
+    def loading(self) -> Mapping[str, Any]:
+        """Arguments of transformers' from_pretrained that it needs."""
 
     @property
     def dropout(self) -> bool:
@@ -31,8 +34,8 @@ class Tuning(Protocol):
     def apply(self, network: nn.Module) -> nn.Module:
         """The network in which just what learns requires gradients. Draws from torch's seeded state."""
 
-    def save(self, network: nn.Module, tokenizer: Any, model: Model, folder: Path) -> None:
-        """Write what was learned over `model`; the same weights give the same bytes."""
+    def save(self, network: nn.Module, tokenizer: Any, model: Model, run: StepRun) -> None:
+        """Write what was learned over `model` into `run.folder`; the same weights give the same bytes."""
 
 
 def lora(config: Lora, run: StepRun) -> Tuning:
@@ -51,19 +54,42 @@ class LoraTuning:
 
     config: Lora
     dropout: bool
-    stands_alone: bool = False
+
+    @property
+    def loading(self) -> Mapping[str, Any]:
+        """4-bit weights where they are asked for."""
+        if self.config.quantise == "none":
+            return {}
+        from transformers import BitsAndBytesConfig
+
+        quantised = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type=self.config.quantise,
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+        return {"quantization_config": quantised, "dtype": torch.bfloat16, "device_map": {"": 0}}
 
     def apply(self, network: nn.Module) -> nn.Module:
         """The network wrapped by PEFT. Raises StepError when no module fits the targets."""
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
+        if self.config.quantise != "none":
+            network = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+                network, use_gradient_checkpointing=False
+            )
         targets = (
             "all-linear" if tuple(self.config.targets) == ("all-linear",) else sorted(self.config.targets)
         )
+        known = {name.rsplit(".", 1)[-1] for name, _ in network.named_modules()}
+        if targets != "all-linear" and (unknown := sorted(set(targets) - known)):
+            raise self._unfit(network, unknown)
         settings = LoraConfig(
             r=self.config.r,
             lora_alpha=self.config.alpha,
             lora_dropout=self.config.dropout,
+            use_rslora=self.config.rslora,
+            use_dora=self.config.dora,
             target_modules=targets,
             task_type="SEQ_2_SEQ_LM" if _has_encoder(network) else "CAUSAL_LM",
         )
@@ -71,16 +97,32 @@ class LoraTuning:
             with quiet():
                 tuned: nn.Module = get_peft_model(network, settings)
         except ValueError as error:
-            linear = sorted({name.rsplit(".", 1)[-1] for name, one in network.named_modules() if _fits(one)})
-            raise StepError(
-                f"no adapter fits {', '.join(self.config.targets)}",
-                where="tuning.targets",
-                remedy=f"The model has: {', '.join(linear)}.",
-            ) from error
+            raise self._unfit(network, self.config.targets) from error
         return tuned
 
-    def save(self, network: nn.Module, tokenizer: Any, model: Model, folder: Path) -> None:
-        """adapter_config.json and adapter_model.safetensors."""
+    def _unfit(self, network: nn.Module, targets: Sequence[str]) -> StepError:
+        linear = sorted({name.rsplit(".", 1)[-1] for name, one in network.named_modules() if _fits(one)})
+        return StepError(
+            f"no module is called {' or '.join(targets)}",
+            where="tuning.targets",
+            remedy=f"The model has: {', '.join(linear)}.",
+        )
+
+    def save(self, network: nn.Module, tokenizer: Any, model: Model, run: StepRun) -> None:
+        """adapter_config.json and adapter_model.safetensors; with `merge` these in adapter/, beside the
+        whole weights."""
+        if not self.config.merge:
+            self._save_adapter(network, model, run.folder)
+            return
+        (run.folder / "adapter").mkdir()
+        self._save_adapter(network, model, run.folder / "adapter")
+        live, wrapped = answers(network), cast(Any, network)
+        with quiet():
+            merged = wrapped.merge_and_unload(safe_merge=True)
+        expect_same(live, answers(merged), "merging", run)
+        export(merged, tokenizer, run.folder, live, run)
+
+    def _save_adapter(self, network: nn.Module, model: Model, folder: Path) -> None:
         from peft import get_peft_model_state_dict
 
         state = get_peft_model_state_dict(network, save_embedding_layers=False)
@@ -100,7 +142,7 @@ def _has_encoder(network: nn.Module) -> bool:
 
 
 def _fits(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear)
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
 @dataclass(frozen=True)
@@ -108,17 +150,16 @@ class FullTuning:
     """All weights learn."""
 
     dropout: bool = False
-    stands_alone: bool = True
+
+    @property
+    def loading(self) -> Mapping[str, Any]:
+        """Nothing beside fp32."""
+        return {}
 
     def apply(self, network: nn.Module) -> nn.Module:
         """The network as it is."""
         return network.requires_grad_(True)
 
-    def save(self, network: nn.Module, tokenizer: Any, model: Model, folder: Path) -> None:
+    def save(self, network: nn.Module, tokenizer: Any, model: Model, run: StepRun) -> None:
         """Whole weights, tied ones once, and the tokenizer."""
-        transformer: Any = network
-        with quiet():
-            transformer.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-        for file in folder.glob("*.safetensors"):
-            file.chmod(0o644)
+        export(network, tokenizer, run.folder, answers(network), run)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,20 +38,27 @@ def load_tokenizer(model: Model) -> Any:
         return AutoTokenizer.from_pretrained(str(whole(model).folder), local_files_only=True)
 
 
-def load_network(model: Model) -> nn.Module:
-    """The weights as fp32, any adapters merged in, ready to learn from. Raises StepError."""
+def load_network(model: Model, **how: Any) -> nn.Module:
+    """The weights as fp32, any adapters merged in, ready to learn from. Raises StepError.
+
+    `how` is added to the arguments of transformers' from_pretrained.
+    """
     if is_adapter(model) and model.base is not None:
-        return _merged(load_network(model.base), model)
+        return _merged(load_network(model.base, **how), model)
+    return load_folder(model.folder, model.name, **how)
+
+
+def load_folder(folder: Path, name: str, **how: Any) -> nn.Module:
+    """The weights that lie in a folder, as fp32. Raises StepError."""
     with quiet():
         try:
-            told = AutoConfig.from_pretrained(str(model.folder), local_files_only=True)
+            told = AutoConfig.from_pretrained(str(folder), local_files_only=True)
             kind = AutoModelForSeq2SeqLM if told.is_encoder_decoder else AutoModelForCausalLM
-            network: nn.Module = kind.from_pretrained(
-                str(model.folder), dtype=torch.float32, local_files_only=True, use_safetensors=True
-            )
+            arguments = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True, **how}
+            network: nn.Module = kind.from_pretrained(str(folder), **arguments)
         except (OSError, ValueError) as error:
             what = str(error).strip().splitlines()[0]
-            raise StepError(f"the weights of {model.name} cannot be loaded: {what}", where="model") from error
+            raise StepError(f"the weights of {name} cannot be loaded: {what}", where="model") from error
     return network
 
 
@@ -73,7 +81,7 @@ def _merged(network: nn.Module, model: Model) -> nn.Module:
         raise StepError(f"the adapter {model.name} is of a kind that cannot be merged", where="model")
     with quiet():
         tuned: Any = PeftModel.from_pretrained(network, str(model.folder))
-        merged: nn.Module = tuned.merge_and_unload()
+        merged: nn.Module = tuned.merge_and_unload(safe_merge=True)
     return merged
 
 
@@ -84,6 +92,8 @@ def quiet() -> Iterator[None]:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
+            # merging into tied weights is compared and refused, not warned of
+            warnings.filterwarnings("ignore", "Model.*tie_word_embeddings", UserWarning)
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
             yield
     finally:

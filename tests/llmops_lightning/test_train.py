@@ -162,38 +162,6 @@ def test_the_adapter_reloads_to_the_same_scores_and_holds_no_path(
     assert torch.allclose(merged, answered, atol=1e-4)
 
 
-def test_full_tuning_writes_whole_weights_with_tied_ones_once(
-    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
-) -> None:
-    from safetensors import safe_open
-
-    tuned = train(settings(tuning=Full(), lr=1e-3), make_run(), model=base, data=data)
-    with safe_open(tuned.folder / "model.safetensors", "pt") as weights:
-        assert "lm_head.weight" not in weights.keys()  # noqa: SIM118
-    for name, content in contents(tuned.folder).items():
-        assert str(base.folder).encode() not in content, name
-    again = train(settings(tuning=Full(), lr=1e-3), make_run("again"), model=tuned, data=data)
-    assert curve(again.folder)[0]["validation_loss"] == curve(tuned.folder)[-1]["validation_loss"]
-
-
-def test_full_tuning_over_an_adapter_starts_from_what_the_adapter_learned(
-    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
-) -> None:
-    adapter = train(settings(lr=0.02), make_run("adapter"), model=base, data=data)
-    tuned = train(settings(tuning=Full(), lr=1e-4), make_run("full"), model=adapter, data=data)
-    start, end = curve(tuned.folder)[0]["validation_loss"], curve(adapter.folder)[-1]["validation_loss"]
-    assert start == pytest.approx(end, abs=1e-4)
-    assert tuned.base == adapter
-
-
-def test_an_adapter_over_an_adapter_is_refused(
-    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
-) -> None:
-    adapter = train(settings(max_steps=1), make_run("adapter"), model=base, data=data)
-    with pytest.raises(StepError, match="is an adapter already"):
-        train(settings(), make_run("second"), model=adapter, data=data)
-
-
 def test_a_loss_that_is_no_number_stops_and_names_its_step(
     base: Model, data: Dataset, make_run: MakeRun, settings: Settings
 ) -> None:
@@ -244,13 +212,6 @@ def test_rows_whose_answer_is_cut_away_are_counted(
     train(settings(max_length=60), run, model=base, data=make_data(tmp_path / "d", rows, []))
     assert "1 of 2 rows were cut at 60 tokens" in told
     assert any("1 of 2 rows have nothing to learn" in line for line in told)
-
-
-def test_targets_that_no_module_has_are_answered_with_those_it_has(
-    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
-) -> None:
-    with pytest.raises(StepError, match="q_proj"):
-        train(settings(tuning=Lora(targets=("query",))), make_run(), model=base, data=data)
 
 
 def test_max_rows_takes_a_seeded_sample(
