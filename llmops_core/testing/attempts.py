@@ -94,7 +94,7 @@ class Attempts:
         place = self._place()
         allowed = [*_folders(trial.inputs.values()), *trial.example.reads, *paths_in(trial.step.config)]
         store = trial.material.store.root
-        allowed += [str(store / name) for name in ("tmp", "scratch", "downloads", "endpoints")]
+        allowed += [str(store / name) for name in ("tmp", "scratch", "downloads", "cache", "endpoints")]
         allowed += [str(place / name) for name in ("home", "temporary")]
         job = {
             "request": as_json(request),

@@ -18,7 +18,6 @@ from llmops_core.testing.examination import Examination, Tried
 from llmops_core.testing.examples import Unfit
 from llmops_core.testing.findings import Check, Finding, NothingToCheck
 
-
 NOT_KILLED = "only whole steps are killed, and none that acts on the live world"
 
 
