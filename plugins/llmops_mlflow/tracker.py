@@ -36,10 +36,10 @@ def start(config: MLflowTrack, run: TrackedRun) -> MLflowTracker:
         raise OfflineError(
             "an MLflow server needs the network", remedy="Unset LLMOPS_OFFLINE, or leave out uri."
         )
-    client = _client(uri, config)
     place = None if remote else config.artifacts or (run.store / "mlflow-artifacts").as_uri()
     # one process at a time: the first to open a database makes its tables
     with locked(run.store / "locks" / "mlflow.lock"):
+        client = _client(uri, config)
         experiment = _experiment(client, config.experiment or run.recipe, place)
     tags = {
         "mlflow.runName": run.title,

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from llmops_core.errors import GateRefused
 from llmops_core.hookspecs import hookimpl
 from llmops_core.runner import RunOptions
-from tests.conftest import Project
+from tests.conftest import CommandLine, Project
 
 # MLflow's own queries still use what its SQLAlchemy will drop
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -88,6 +88,16 @@ def test_a_database_and_experiment_of_ones_own(project: Project, empty_database:
     client = MlflowClient(tracking_uri=f"sqlite:///{place}", registry_uri=f"sqlite:///{place}")
     assert len(recorded(client, "shared")) == 1
     assert not (project.store.root / "mlflow.db").exists()
+
+
+def test_two_runs_at_once_make_the_tables_of_one_new_database(project: Project, llmops: CommandLine) -> None:
+    both = [llmops.start("run", "./recipe.yaml", "track=mlflow", f"seed={seed}", "--json") for seed in (1, 2)]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert json.loads(out).get("warnings", []) == []
+    path = project.store.root / "mlflow.db"
+    assert len(recorded(MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}"))) == 2
 
 
 def test_a_long_config_is_sent_in_parts(project: Project, client: MlflowClient) -> None:
