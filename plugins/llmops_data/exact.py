@@ -18,9 +18,11 @@ def exact(config: Exact, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     first = firsts(digests_of(_said(row, config.ignore_case) for row in rows))
     kept = first == np.arange(len(first))
     gone = np.flatnonzero(~kept)
-    links = [(int(first[place]), int(place), 1.0, True) for place in gone]
+    links = Links(rows)
+    for place in gone:
+        links.add(first[place], place, 1.0, True)
     note = f"{len(gone):,} exact duplicates left out"
-    return Outcome(Chosen(rows, np.flatnonzero(kept).tolist()), note, Links(rows, links))
+    return Outcome(Chosen(rows, np.flatnonzero(kept).tolist()), note, links)
 
 
 def _said(row: Row, ignore_case: bool) -> bytes:

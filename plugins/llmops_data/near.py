@@ -11,6 +11,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,19 +33,19 @@ def near(config: Near, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     """Drop each row that is nearly an earlier one that stayed, or only tell which belong together."""
     gone: set[int] = set()
     together: set[int] = set()
-    links: list[tuple[int, int, float, bool]] = []
+    links = Links(rows)
     for first, second, alike in pairs(Texts(rows, config), config, run.scratch):
         # Equal shingles resemble the same earlier row, so the second goes even where the first has gone.
         dropped = config.action == "drop" and (first not in gone or alike == 1.0)
         if dropped:
             gone.add(second)
         together.update((first, second))
-        links.append((first, second, round(alike, 4), dropped))
+        links.add(first, second, round(alike, 4), dropped)
     what = "near duplicates" if config.compare == "row" else "rows with nearly the same prompt"
     if config.action == "group":
-        return Outcome(rows, f"{len(together):,} {what} kept together", Links(rows, links))
+        return Outcome(rows, f"{len(together):,} {what} kept together", links)
     kept = [place for place in range(len(rows)) if place not in gone]
-    return Outcome(Chosen(rows, kept), f"{len(gone):,} {what} left out", Links(rows, links))
+    return Outcome(Chosen(rows, kept), f"{len(gone):,} {what} left out", links)
 
 
 class Texts(Iterable[str]):
@@ -86,23 +87,25 @@ def pairs(texts: Texts, config: Near, folder: Path) -> Iterator[tuple[int, int, 
         for some in sketched(texts, config.shingle, permutations, bands):
             kept.append(some.digests)
             # a band after the other, so that each lies together when it is sorted
-            some.bands.T.tofile(file)
+            file.write(some.bands.T.tobytes())
             count += len(some.digests)
         if not count:
             return
         sizes = [len(one) for one in kept]
         first = firsts(np.concatenate(kept))
-        every = np.memmap(file, np.uint64, "r")
-        proposed = [_alike(_band(every, sizes, bands, number), first) for number in range(bands)]
-        del every
+        proposed = np.empty((0, 2), np.int64)
+        for number in range(bands):
+            proposed = _in_order([proposed, _alike(_band(file, sizes, bands, number), first)])
     copies = np.flatnonzero(first != np.arange(count))
-    yield from _compared(texts, config, first, copies, _in_order(proposed))
+    yield from _compared(texts, config, first, copies, proposed)
 
 
-def _band(every: Numbers, sizes: Sequence[int], bands: int, number: int) -> Numbers:
+def _band(file: IO[bytes], sizes: Sequence[int], bands: int, number: int) -> Numbers:
+    """One band of all texts, read from where each batch of texts keeps it."""
     found, start = [], 0
     for size in sizes:
-        found.append(every[start + number * size : start + (number + 1) * size])
+        file.seek((start + number * size) * 8)
+        found.append(np.frombuffer(file.read(size * 8), np.uint64))
         start += bands * size
     return np.concatenate(found)
 

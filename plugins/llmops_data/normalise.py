@@ -37,10 +37,21 @@ normalise.by_rows = True  # type: ignore[attr-defined]
 def clean(text: str, config: Normalise) -> str:
     """A text in the form that the config asks for; doing it twice changes nothing more."""
     if config.spaces:
-        text = INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    if config.unicode != "none":
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        text = text if _all_printable(text) else INVISIBLE.sub("", text)
+    if config.unicode != "none" and not text.isascii():
         text = unicodedata.normalize(config.unicode, text)
     if config.spaces:
-        lines = "\n".join(BLANKS.sub(" ", line).rstrip() for line in text.split("\n"))
-        text = EMPTY_LINES.sub("\n\n", lines).strip()
+        text = EMPTY_LINES.sub("\n\n", "\n".join(map(_line, text.split("\n")))).strip()
     return text
+
+
+def _all_printable(text: str) -> bool:
+    return all(map(str.isprintable, text.split("\n")))
+
+
+def _line(line: str) -> str:
+    """A line with one space between words. Most have no other blanks: asking is quicker than replacing."""
+    if "  " in line or not line.isprintable():
+        line = BLANKS.sub(" ", line)
+    return line.rstrip()

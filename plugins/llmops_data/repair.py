@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ftfy  # type: ignore[import-untyped]
+import ftfy
 
 from llmops_core.step import StepRun
 from llmops_data.config import Repair

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,21 +110,30 @@ class Chosen(Sequence[Row]):
         return Chosen(self.rows, found) if isinstance(index, slice) else self.rows[int(found)]
 
 
-@dataclass(frozen=True)
 class Links(Sequence[Link]):
-    """Links between rows of a sequence: (place of the first, of the second, similarity, dropped)."""
+    """Links between rows of a sequence, by their places in it."""
 
-    rows: Sequence[Row]
-    found: Sequence[tuple[int, int, float, bool]]
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+        self._places = array("q")
+        self._similarities = array("d")
+        self._dropped = bytearray()
+
+    def add(self, first: int, second: int, similarity: float, dropped: bool) -> None:
+        """Link two rows."""
+        self._places.extend((first, second))
+        self._similarities.append(similarity)
+        self._dropped.append(dropped)
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self._dropped)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Links(self.rows, self.found[index])
-        first, second, similarity, dropped = self.found[index]
-        return Link(self.rows[first], self.rows[second], similarity, dropped)
+            return [self[place] for place in range(*index.indices(len(self)))]
+        similarity, dropped = self._similarities[index], bool(self._dropped[index])
+        first, second = self._places[2 * index], self._places[2 * index + 1]
+        return Link(self._rows[first], self._rows[second], similarity, dropped)
 
 
 def changed(before: Sequence[Row], after: Sequence[Row]) -> Mapping[str, int]:

@@ -105,7 +105,7 @@ def minhashes(texts: list[Numbers], permutations: int) -> Numbers:
 
 def banded(hashes: Numbers, mixing: Numbers, bands: int) -> Numbers:
     """Each row of hashes as one number a band: equal where all hashes of the band are."""
-    mixed = (hashes * mixing).reshape(len(hashes), bands, -1).sum(axis=2, dtype=np.uint64)
+    mixed: Numbers = (hashes * mixing).reshape(len(hashes), bands, -1).sum(axis=2, dtype=np.uint64)
     return mixed ^ (mixed >> HALF)
 
 

@@ -19,7 +19,7 @@ from llmops_data.rows import Message, Row
 PROSE = (
     "The old harbour was built of stone that had come down the river on flat boats. Every spring the masters "
     "of the guild walked along the wall to look for cracks, and they wrote what they found in a book with a "
-    "green cover. Nobody has read it for years, but the wall still stands, and the boats come back to be mended."
+    "green cover. Nobody has read it for years, but the wall still stands, and boats come back to be mended."
 )
 
 
