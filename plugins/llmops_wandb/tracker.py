@@ -19,6 +19,7 @@ HOST = "https://api.wandb.ai"
 def start(config: WandbTrack, run: TrackedRun) -> WandbTracker:
     """Begin a run in W&B, with its parameters. Raises TrackingError, SecretError, wandb.Error."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    os.environ.setdefault("WANDB_SILENT", "true")  # the settings below come too late for its login
     import wandb
 
     online = config.mode == "online" and not run.offline
@@ -31,6 +32,7 @@ def start(config: WandbTrack, run: TrackedRun) -> WandbTracker:
         "disable_job_creation": True,
         "host": "-",  # records name no host
         "x_disable_meta": True,
+        "x_save_requirements": False,
         "x_disable_stats": True,
         "x_disable_machine_info": True,
         "reinit": "create_new",
