@@ -1,0 +1,1 @@
+"""data/step=acme_phrases for llmops."""
