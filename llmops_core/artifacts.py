@@ -31,6 +31,26 @@ class Artifact:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cluster(Artifact):
+    """Machines that are there to be used. Live: never taken from the store.
+
+    Each of `hosts` is an address that steps reach it by ("127.0.0.1": this machine) and has `cores`
+    processor cores, `memory` bytes, and the accelerators named in `gpus` ("NVIDIA H100 80GB HBM3").
+    """
+
+    hosts: Sequence[str]
+    cores: int
+    memory: int
+    gpus: Sequence[str] = ()
+
+    def summary(self) -> str:
+        """ "1 machine: 2 cores, 25.3 GB, no GPU"."""
+        gpus = ", ".join(self.gpus) or "no GPU"
+        machines = f"{len(self.hosts)} machine{'' if len(self.hosts) == 1 else 's'}"
+        return f"{machines}: {self.cores} cores, {self.memory / 1e9:.1f} GB, {gpus}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset(Artifact):
     """Rows in named splits, one JSON object a line in `SPLIT.jsonl`.
 
@@ -139,5 +159,5 @@ class Endpoint(Artifact):
 
 
 KINDS: Mapping[str, type[Artifact]] = {
-    kind.__name__: kind for kind in (Dataset, Model, Scores, Release, Endpoint)
+    kind.__name__: kind for kind in (Cluster, Dataset, Model, Scores, Release, Endpoint)
 }

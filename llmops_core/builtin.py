@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,13 @@ def llmops_run_step(step: Step, run: StepRun) -> Artifact:
     """Import the implementation's target and call it with its config and artifacts."""
     from llmops_core.plugins import resolve
 
-    slots = {slot.name: run.inputs.get(slot.name) for slot in BY_NAME[step.stage].takes}
-    made: Artifact = resolve(step.implementation.target)(step.config, run, **slots)
+    target = resolve(step.implementation.target)
+    accepted = inspect.signature(target).parameters
+    inputs = {
+        slot.name: run.inputs.get(slot.name)
+        for slot in BY_NAME[step.stage].takes
+        # a slot that nothing fills need not be known to an implementation
+        if slot.name in run.inputs or slot.name in accepted
+    }
+    made: Artifact = target(step.config, run, **inputs)
     return made

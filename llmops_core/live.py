@@ -47,6 +47,15 @@ def deploy(request: StepRequest, worker: Worker, who: str, action: Action = "dep
             raise
 
 
+def provision(request: StepRequest, worker: Worker, who: str) -> Artifact:
+    """Act on an environment's machines, alone in it. Raises LockedError like `deploy`."""
+    journal = Journal(
+        Path(request.store), lambda text: worker.tell(events.Log(request.step, text, "warning"))
+    )
+    with _alone_in(journal, request, who, worker):
+        return worker.work(request)
+
+
 @contextmanager
 def _alone_in(journal: Journal, request: StepRequest, who: str, worker: Worker) -> Iterator[None]:
     limit, told = time.monotonic() + PATIENCE, False

@@ -24,7 +24,7 @@ from llmops_core.errors import (
 from llmops_core.files import write_text
 from llmops_core.guards import log_file, time_limit, told_as_error
 from llmops_core.launch import launched
-from llmops_core.live import deploy
+from llmops_core.live import deploy, provision
 from llmops_core.manifest import (
     Manifest,
     all_runs,
@@ -280,7 +280,8 @@ class Runner:
     def _attempt(self, step: Step, request: StepRequest, planned: PlannedStep) -> Artifact:
         with told_as_error(step.name, self.manifest.folder, self.secrets), time_limit(step, self._tell):
             if BY_NAME[step.stage].live:
-                return deploy(request, self.worker, f"run {self.manifest.id}")
+                act = deploy if BY_NAME[step.stage].gives == "Endpoint" else provision
+                return act(request, self.worker, f"run {self.manifest.id}")
             made = launched(request, step.settings.launch, self.worker)
             return self._publish(request, planned, made)
 

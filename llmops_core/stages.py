@@ -26,6 +26,7 @@ class Stage:
 
 
 STAGES = (
+    Stage("infra", "provisions machines, or takes this one", (), "Cluster", live=True),
     Stage("data", "gather, clean, deduplicate, split, version", (), "Dataset"),
     Stage("model", "open weights at an exact revision", (), "Model"),
     Stage(
@@ -46,7 +47,13 @@ STAGES = (
         (Slot("candidate", "Model"), Slot("scores", "Scores")),
         "Release",
     ),
-    Stage("deploy", "serving", (Slot("release", "Release"),), "Endpoint", live=True),
+    Stage(
+        "deploy",
+        "serving",
+        (Slot("release", "Release"), Slot("infra", "Cluster", optional=True)),
+        "Endpoint",
+        live=True,
+    ),
 )
 
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmops_core.artifacts import Dataset, Endpoint, Model, Release, Scores
+from llmops_core.artifacts import Cluster, Dataset, Endpoint, Model, Release, Scores
 from llmops_core.errors import GateRefused
 from llmops_core.hookspecs import Estimate, Implementation, hookimpl
 from llmops_core.settings import Part, part, parts, setting
@@ -148,7 +148,7 @@ def release(config: FakeRelease, run: StepRun, *, candidate: Model, scores: Scor
     return Release(folder=run.folder, candidate=candidate, scores=scores, gates=gates, prompt={})
 
 
-def deploy(config: FakeDeploy, run: StepRun, *, release: Release) -> Endpoint:
+def deploy(config: FakeDeploy, run: StepRun, *, release: Release, infra: Cluster | None = None) -> Endpoint:
     time.sleep(config.pause)
     if config.fail:
         raise RuntimeError(config.fail)

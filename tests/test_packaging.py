@@ -45,7 +45,8 @@ def test_the_wheel_holds_presets_recipes_and_packages_and_nothing_else(wheel: Pa
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
-    plugins = {path.name for path in (ROOT / "plugins").iterdir() if path.is_dir()}
+    folders = [*(ROOT / "plugins").iterdir(), *(ROOT / "infra").iterdir()]
+    plugins = {path.name for path in folders if (path / "__init__.py").is_file()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"llmops_core", *plugins}
     for kind in ("conf", "recipes"):
         here = {path.relative_to(ROOT).as_posix() for path in (ROOT / kind).rglob("*.yaml")}

@@ -14,7 +14,7 @@ from typing import Any
 
 import openai
 
-from llmops_core.artifacts import Endpoint, Release
+from llmops_core.artifacts import Cluster, Endpoint, Release
 from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_serve.config import OpenaiServerDeploy
@@ -33,12 +33,20 @@ STOP_GRACE = 5.0
 """Seconds beyond stop_limit before a server is killed: it also has to leave Python."""
 
 
-def openai_server(config: OpenaiServerDeploy, run: StepRun, *, release: Release) -> Endpoint:
+def openai_server(
+    config: OpenaiServerDeploy, run: StepRun, *, release: Release, infra: Cluster | None = None
+) -> Endpoint:
     """Serve `release`, ask it config.probe through the openai client, and stop it unless config.keep.
 
-    Raises StepError when the release did not pass its gates, the address is taken, or the server does not
-    answer; SecretError when the key is not set.
+    Raises StepError when `infra` is another machine than this one, the release did not pass its gates, the
+    address is taken, or the server does not answer; SecretError when the key is not set.
     """
+    if infra is not None and list(infra.hosts) != ["127.0.0.1"]:
+        raise StepError(
+            f"openai_server serves on this machine, not on {', '.join(infra.hosts)}",
+            where="infra",
+            remedy="Take infra=this_machine, or another deploy implementation.",
+        )
     started = _start(config, run, release, in_foreground=False)
     kept = False
     try:

@@ -27,7 +27,7 @@ def test_every_slot_of_the_whole_flow_is_filled_by_the_table() -> None:
     assert inputs["train"] == {"model": "model", "data": "data"}
     assert inputs["evaluate"] == {"candidate": "train", "baseline": "model", "data": "data"}
     assert inputs["release"] == {"candidate": "train", "scores": "evaluate"}
-    assert inputs["deploy"] == {"release": "release"}
+    assert inputs["deploy"] == {"release": "release", "infra": "infra"}
 
 
 def test_the_candidate_is_the_base_model_where_nothing_trains() -> None:

@@ -1,0 +1,1 @@
+"""Where a recipe's machines come from."""
