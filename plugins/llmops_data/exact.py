@@ -20,7 +20,7 @@ def exact(config: Exact, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     gone = np.flatnonzero(~kept)
     links = Links(rows)
     for place in gone:
-        links.add(first[place], place, 1.0, True)
+        links.add(int(first[place]), int(place), 1.0, True)
     note = f"{len(gone):,} exact duplicates left out"
     return Outcome(Chosen(rows, np.flatnonzero(kept).tolist()), note, links)
 

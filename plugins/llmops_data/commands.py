@@ -1,0 +1,178 @@
+"""`llmops data`: the datasets of a store. Light: what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from llmops_core.store import Store
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@click.group()
+@click.option(
+    "--store", metavar="FOLDER", help="The store to look into.  [default: $LLMOPS_STORE or .llmops]"
+)
+@click.pass_context
+def data(ctx: click.Context, store: str | None) -> None:
+    """Datasets: list, show, compare, tag, export them.
+
+    A dataset is named by a tag, by the start of its digest, or by the word latest.
+    """
+    from llmops_core.store import Store
+
+    ctx.obj = Store(Path(store or os.environ.get("LLMOPS_STORE") or ".llmops").expanduser())
+    ctx.obj.check_format()
+
+
+@data.command("list")
+@json_option
+@click.pass_obj
+def list_command(store: Store, as_json: bool) -> None:
+    """Every dataset, the newest first."""
+    from llmops_core import listing, wording
+    from llmops_data.versions import versions
+
+    found = versions(store)
+    if as_json:
+        return _print([one.document() for one in found])
+    rows = [
+        (
+            wording.digest(one.digest),
+            f"{sum(one.dataset.rows.values()):,} rows",
+            one.dataset.shape,
+            f"{one.recipe} · {one.step} · run {one.run}" if one.run else "",
+            wording.moment(one.made),
+            ", ".join(one.tags),
+        )
+        for one in found
+    ]
+    click.echo(listing.columns(rows, "") or "no datasets yet")
+
+
+@data.command()
+@click.argument("dataset", default="latest")
+@json_option
+@click.pass_obj
+def show(store: Store, dataset: str, as_json: bool) -> None:
+    """A dataset: where it comes from, its funnel, its numbers."""
+    from llmops_core import listing, wording
+    from llmops_data.profile import profile
+    from llmops_data.versions import version
+
+    found = version(store, dataset)
+    numbers = profile(found.dataset)
+    if as_json:
+        return _print({**found.document(), **numbers})
+    click.echo(f"{found.digest}\n{found.dataset.summary()}")
+    parent = wording.digest(found.parent) if found.parent else "none"
+    rows = [
+        ("made by", f"{found.recipe} · {found.step} · run {found.run}" if found.run else "no run on record"),
+        ("parent", parent),
+        ("tags", ", ".join(found.tags) or "none"),
+        ("shape", found.dataset.shape),
+        (
+            "characters",
+            ", ".join(f"{name} {value:,.0f}" for name, value in numbers["characters"]["all"].items()),
+        ),
+        ("languages", ", ".join(f"{name} {count:,}" for name, count in [*numbers["languages"].items()][:6])),
+        *((f"  {entry['step']}", f"{entry['rows']:>9,}  {entry['note']}") for entry in found.dataset.funnel),
+    ]
+    click.echo(listing.columns(rows))
+    return None
+
+
+@data.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--examples", default=3, show_default=True, help="How many rows of each kind are shown.")
+@json_option
+@click.pass_obj
+def diff(store: Store, old: str, new: str, examples: int, as_json: bool) -> None:
+    """What differs between two datasets, row by row."""
+    from llmops_data.comparing import difference
+    from llmops_data.versions import version
+
+    found = difference(version(store, old).dataset, version(store, new).dataset, examples)
+    if as_json:
+        return _print(found.document())
+    for name in ("removed", "added", "changed", "moved", "same"):
+        click.echo(f"{getattr(found, name):>9,} {name}")
+        for one in found.examples.get(name, ()):
+            click.echo(f"{'':10}{one['split']}: {one['row']}")
+            if "now" in one:
+                click.echo(f"{'':10}{'now':>{len(one['split'])}}: {one['now']}")
+    return None
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("name")
+@click.option(
+    "--duplicates", default=0.0, show_default=True, help="The share of copied rows that is allowed."
+)
+@click.option("--empty", default=0.0, show_default=True, help="The share of rows with an empty text.")
+@click.option("--drift", default=1.0, show_default=True, help="How many times the usual drift is allowed.")
+@json_option
+@click.pass_obj
+def tag(store: Store, /, dataset: str, name: str, as_json: bool, **allowed: float) -> None:
+    """Move the tag NAME to a dataset, once the dataset passes its audits.
+
+    Audits: every row has the dataset's shape; no text is empty; no row is a copy; none is in two splits; and
+    it has not drifted from what the tag named before (size, lengths, words, languages).
+    """
+    from llmops_core.errors import GateRefused, StoreError
+    from llmops_data.auditing import Limits, audit
+    from llmops_data.tags import move, tagged
+    from llmops_data.versions import version
+
+    found, before, usual = version(store, dataset), tagged(store, name), Limits()
+    limits = Limits(
+        empty=allowed["empty"],
+        duplicates=allowed["duplicates"],
+        **{one: getattr(usual, one) * allowed["drift"] for one in ("lengths", "words", "languages")},
+    )
+    try:
+        previous = version(store, name).dataset if before else None
+    except StoreError:
+        previous = None
+    audits = list(audit(found.dataset, previous, limits))
+    if as_json:
+        _print({"digest": found.digest, "tag": name, "audits": [one.document() for one in audits]})
+    else:
+        for one in audits:
+            click.echo(f"  {'passed' if one.passed else 'FAILED'}  {one.name}: {one.told}")
+    failed = [one.name for one in audits if not one.passed]
+    if failed:
+        stays = f"it still names {before.digest[:12]}" if before else "it names nothing yet"
+        raise GateRefused(
+            f"the tag {name} was not moved ({', '.join(failed)}); {stays}", where=found.digest[:12]
+        )
+    move(store, name, found.digest, [one.document() for one in audits])
+    if not as_json:
+        click.echo(f"{name} names {found.digest[:12]}")
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--format", "form", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)
+@click.pass_obj
+def export(store: Store, dataset: str, folder: Path, form: str) -> None:
+    """Write the splits of a dataset into FOLDER, with a file that says what they are."""
+    from llmops_data.export import exported
+    from llmops_data.versions import version
+
+    for path in exported(version(store, dataset), folder, form):
+        click.echo(str(path))
+
+
+def _print(document: Any) -> None:
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
