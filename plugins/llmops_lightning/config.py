@@ -151,6 +151,21 @@ class LightningTrain:
         unit="tokens",
         at_least=2,
     )
+    batching: Literal["buckets", "packs"] = setting(
+        "buckets",
+        doc="How rows of a micro-batch are made: rows of like length together, each padded; or packs of "
+        "several that do not see each other. Buckets are faster on a CPU, packs on a GPU.",
+        neutral="buckets",
+    )
+    pack_length: int | None = setting(
+        None, doc="Tokens of a pack; by default those of the longest row.", unit="tokens", at_least=2
+    )
+    recompute: bool = setting(
+        False,
+        doc="Keep few activations and compute them again for the gradients (activation checkpointing): a "
+        "third slower, in much less memory.",
+        neutral=False,
+    )
     gradient_clip: float | None = setting(1.0, doc="Norm that gradients are scaled down to.", above=0)
     precision: Literal["fp32", "bf16"] = setting(
         "fp32", doc="bf16 computes in mixed precision, for accelerators; the weights stay fp32."

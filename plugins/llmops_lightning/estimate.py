@@ -18,6 +18,8 @@ UNKNOWN_ROWS, UNKNOWN_TOKENS = 1000, 100
 LENGTH = 1024
 """The longest row, in tokens, where nothing is said of it."""
 LIBRARIES = 1.0e9
+RECOMPUTED = 0.2
+"""Share of the activations that is held when they are computed again."""
 ACTIVATIONS = 1.1e-2
 """Bytes of activations for each token and weight, measured with adapters on a 135M-parameter model."""
 
@@ -35,12 +37,18 @@ def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> S
     operations = (6 if full else 4) * model.parameters * seen * length
     validated = 2 * 2 * model.parameters * config.validation_rows * length
     seconds = START + (operations + validated) / OPERATIONS_A_SECOND
-    at_once = config.batch_size * min(2, config.accumulate) * min(2 * length, _longest(config))
-    memory = LIBRARIES + model.parameters * ((16 if full else 4) + ACTIVATIONS * at_once)
+    memory = memory_needed(config, model.parameters, config.batch_size * min(2 * length, _longest(config)))
     return (
         Estimate("time", seconds, f"{basis}, at 0.2 TFLOP/s of two CPU cores"),
         Estimate("memory", memory, "the weights in fp32, their optimizer, and one step's activations"),
     )
+
+
+def memory_needed(config: LightningTrain, parameters: int, tokens: float) -> float:
+    """Bytes that a training needs whose largest micro-batch has `tokens` tokens."""
+    at_once = tokens * min(config.threads or 2, config.accumulate)
+    held = ACTIVATIONS * (RECOMPUTED if config.recompute else 1) * at_once
+    return LIBRARIES + parameters * ((16 if config.tuning.use == "full" else 4) + held)
 
 
 def _longest(config: LightningTrain) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from llmops_core.config import Recipe
+from llmops_core.errors import Problem
 from llmops_core.hookspecs import Implementation, hookimpl
 
 LLMOPS_CONTRACT = 1
@@ -42,6 +45,22 @@ def llmops_implementations() -> Sequence[Implementation]:
             "Learns answers, with a model of an encoder and a decoder.",
         ),
     ]
+
+
+@hookimpl
+def llmops_check(recipe: Recipe) -> Sequence[Problem]:
+    """What of a training's choices does not go together, with each other or with this machine."""
+    from llmops_lightning.capabilities import Machine, problems
+    from llmops_lightning.config import LightningTrain
+
+    found: list[Problem] = []
+    for step in recipe.steps:
+        if step.stage == "train" and isinstance(step.config, LightningTrain):
+            launch = getattr(step.settings, "launch", None)
+            here = launch is None or launch.use == "here"
+            for problem in problems(step.config, step.name, Machine(), here=here):
+                found.append(replace(problem, origin=recipe.origin(problem.where)))
+    return found
 
 
 def _part(group: str, name: str, config: str, target: str, about: str, *needs: str) -> Implementation:

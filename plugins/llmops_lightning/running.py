@@ -16,19 +16,17 @@ from llmops_lightning.fitting import fit
 from llmops_lightning.gradients import Threads
 from llmops_lightning.machine import available_cores
 from llmops_lightning.module import Training
+from llmops_lightning.network_modes import draws_random_numbers, recompute
 from llmops_lightning.noise import noisy_embeddings
 from llmops_lightning.preemption import Preemption
 from llmops_lightning.strategy import Strategy
 from llmops_lightning.watching import best_of, is_over
 
 
-def run_steps(
-    training: Training, loader: StepLoader, strategy: Strategy, known: Mapping[str, str], *, at_once: bool
-) -> None:
+def run_steps(training: Training, loader: StepLoader, strategy: Strategy, known: Mapping[str, str]) -> None:
     """Take every step of the loader's plan that the newest checkpoint has not.
 
-    `known` tells this training from others. `at_once`: the tuning draws no random numbers, so that
-    micro-batches may run at once.
+    `known` tells this training from others.
     """
     config, run = training.config, training.run
     training.total, training.left = len(loader.plan), loader.plan.left
@@ -37,7 +35,10 @@ def run_steps(
     )
     resume(training, checkpoints.read(run.scratch, known, run.warn))
     loader.start = training.done
-    if strategy.at_once and at_once and config.precision == "fp32" and not config.neftune:
+    random = config.neftune > 0 or draws_random_numbers(training.network)
+    if config.recompute:
+        recompute(training.network, random=random)
+    if strategy.at_once and config.precision == "fp32" and not random:
         training.threads = Threads(min(config.accumulate, available_cores()), config.threads)
     keeper = Keeper(training, known)
     try:

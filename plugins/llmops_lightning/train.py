@@ -15,11 +15,13 @@ from llmops_core.artifacts import Dataset, Model
 from llmops_core.errors import DataError, StepError
 from llmops_core.step import StepRun
 from llmops_lightning.batches import StepLoader
+from llmops_lightning.causal import isolates_packs
 from llmops_lightning.config import LightningTrain
 from llmops_lightning.encoding import Encoded, Encoder
 from llmops_lightning.estimate import LENGTH
 from llmops_lightning.gradients import one_thread
 from llmops_lightning.identity import identity
+from llmops_lightning.memory import Need, is_out_of_memory, out_of_memory
 from llmops_lightning.module import Training
 from llmops_lightning.objective import Batch, Objective
 from llmops_lightning.plan import Plan, write_plan
@@ -53,7 +55,12 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
         run.metric("trainable_parameters", sum(one.numel() for one in training.learning().values()))
         loader = StepLoader(prepared.plan, prepared.examples, prepared.objective)
         known = identity(model, prepared.plan.digest, config, run.seed)
-        run_steps(training, loader, strategy, known, at_once=not tuning.dropout)
+        try:
+            run_steps(training, loader, strategy, known)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(Need(config, model, prepared.plan.summary["worst_batch"]), run) from error
     tuning.save(training.network, tokenizer, model, run)
     prepared.plan.copy(run.folder)
     _write_curve(run.folder / CURVE, training.rows)
@@ -90,12 +97,25 @@ def prepare(
         raise DataError(what, where=run.step, remedy=f"Choose another data step or {run.step}.objective.")
     encoder = Encoder(objective, length, run, config.processes, config.max_silent_share)
     examples = encoder.encode(data, "train", config.max_rows)
-    schedule = Schedule(config.epochs, config.batch_size, config.accumulate, run.seed, config.max_steps)
+    pack = None
+    if config.batching == "packs":
+        _expect_packs(objective, network, run)
+        pack = max(length, config.pack_length or length)
+    schedule = Schedule(config.epochs, config.batch_size, config.accumulate, run.seed, config.max_steps, pack)
     plan = write_plan(run.scratch, examples, schedule)
     validation = None
     if config.validation_rows and data.rows.get("validation"):
         validation = encoder.encode(data, "validation", config.validation_rows)
     return Prepared(objective, examples, plan, validation)
+
+
+def _expect_packs(objective: Objective, network: nn.Module, run: StepRun) -> None:
+    if not (objective.packs and isolates_packs(network)):
+        raise StepError(
+            "the examples of a pack would see each other with this model and objective",
+            where=run.step,
+            remedy=f"Set {run.step}.batching=buckets.",
+        )
 
 
 def longest_row(config: LightningTrain, model: Model, run: StepRun) -> int:

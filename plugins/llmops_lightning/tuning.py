@@ -27,10 +27,6 @@ class Tuning(Protocol):
     def loading(self) -> Mapping[str, Any]:
         """Arguments of transformers' from_pretrained that it needs."""
 
-    @property
-    def dropout(self) -> bool:
-        """Whether training draws random numbers."""
-
     def apply(self, network: nn.Module) -> nn.Module:
         """The network in which just what learns requires gradients. Draws from torch's seeded state."""
 
@@ -40,7 +36,7 @@ class Tuning(Protocol):
 
 def lora(config: Lora, run: StepRun) -> Tuning:
     """Low-rank adapters, in PEFT's format."""
-    return LoraTuning(config, dropout=config.dropout > 0)
+    return LoraTuning(config)
 
 
 def full(config: Full, run: StepRun) -> Tuning:
@@ -53,7 +49,6 @@ class LoraTuning:
     """Low-rank adapters beside frozen weights."""
 
     config: Lora
-    dropout: bool
 
     @property
     def loading(self) -> Mapping[str, Any]:
@@ -148,8 +143,6 @@ def _fits(module: nn.Module) -> bool:
 @dataclass(frozen=True)
 class FullTuning:
     """All weights learn."""
-
-    dropout: bool = False
 
     @property
     def loading(self) -> Mapping[str, Any]:

@@ -115,7 +115,7 @@ def test_a_target_that_no_module_has_is_answered_with_those_there_are(
 
 
 def test_all_linear_leaves_the_head_alone(base: Model, make_run: MakeRun) -> None:
-    network: Any = LoraTuning(Lora(targets=("all-linear",)), dropout=False).apply(load_network(base))
+    network: Any = LoraTuning(Lora(targets=("all-linear",))).apply(load_network(base))
     taken = {name.rsplit(".", 1)[-1] for name in network.base_model.targeted_module_names}
     assert taken == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
