@@ -90,12 +90,20 @@ class Plugins:
         return failed
 
 
+class Manager(pluggy.PluginManager):
+    """Looks only at names that can be hooks, not at all that a plugin's module imports."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """The options of a hook that a plugin has, or None."""
+        return super().parse_hookimpl_opts(plugin, name) if name.startswith("llmops_") else None
+
+
 def load(extra: Sequence[tuple[str, Any]] = ()) -> Plugins:
     """Load the core's own plugin, every installed one, then `extra` (name, module) pairs.
 
     Problems are collected, not raised.
     """
-    manager = pluggy.PluginManager("llmops")
+    manager = Manager("llmops")
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager)
     modules: list[tuple[EntryPoint, Any]] = []

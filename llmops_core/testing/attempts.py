@@ -135,18 +135,19 @@ class Attempts:
 
 
 def calls(implementation: Implementation) -> list[list[Any]]:
-    """How the functions of an implementation are called: [label, reference, arguments, names] each.
+    """How the functions of an implementation are called: [label, reference, arguments, names, optional] each.
 
-    Names are None where the owner of the part decides.
+    Names are None where the owner of the part decides; optional ones need not be known to the function.
     """
     label = f"{implementation.group}={implementation.name}"
     stage = BY_NAME.get(implementation.group)
-    names = [slot.name for slot in stage.takes] if stage else None
-    found: list[list[Any]] = [[label, implementation.target, 2, names]]
+    names = [slot.name for slot in stage.takes if not slot.optional] if stage else None
+    optional = [slot.name for slot in stage.takes if slot.optional] if stage else []
+    found: list[list[Any]] = [[label, implementation.target, 2, names, optional]]
     if implementation.undo:
-        found.append([label, implementation.undo, 2, []])
+        found.append([label, implementation.undo, 2, [], []])
     if implementation.foreground:
-        found.append([label, implementation.foreground, 2, ["release", "live", "ended"]])
+        found.append([label, implementation.foreground, 2, ["release", "live", "ended"], []])
     return found
 
 

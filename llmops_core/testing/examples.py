@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import importlib.util
@@ -87,7 +88,7 @@ def trial(
         if absent := missing(one):
             remedy = f"pip install '{one.extra or ' '.join(absent)}'"
             raise Unfit(f"{one.name} needs {', '.join(absent)}, not installed here", remedy)
-    return Trial(step, _inputs(stage, example, material), example, material)
+    return Trial(step, _inputs(owner, example, material), example, material)
 
 
 def example_of(
@@ -185,9 +186,12 @@ def _within(owner: Example, own: Example, part: Implementation, field: tuple[str
     )
 
 
-def _inputs(stage: str, example: Example, material: Material) -> dict[str, Artifact]:
+def _inputs(implementation: Implementation, example: Example, material: Material) -> dict[str, Artifact]:
     found: dict[str, Artifact] = {}
-    for slot in BY_NAME[stage].takes:
+    known = parameters(implementation.target)
+    for slot in BY_NAME[implementation.group].takes:
+        if slot.optional and slot.name not in {*known, *example.inputs}:
+            continue
         given = (
             example.inputs[slot.name] if slot.name in example.inputs else material.of(slot.kind, slot.name)
         )
@@ -198,3 +202,18 @@ def _inputs(stage: str, example: Example, material: Material) -> dict[str, Artif
                 f"the kit makes no {slot.kind} for {slot.name}", f"Give inputs={{{slot.name!r}: ...}}."
             )
     return found
+
+
+def parameters(reference: str) -> set[str]:
+    """The names of a function's parameters, read from its source: its module may be heavy to import."""
+    module, _, name = reference.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+        text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    except (ImportError, OSError, UnicodeDecodeError):
+        return set()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            given = node.args
+            return {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+    return set()

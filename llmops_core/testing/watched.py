@@ -163,15 +163,19 @@ def _run(job: Mapping[str, Any], watch: Watch) -> None:
         watch.report["url"] = getattr(stored, "url", "")
 
 
-def _misfit(label: str, reference: str, arguments: int, names: Sequence[str] | None) -> str:
+def _misfit(
+    label: str, reference: str, arguments: int, names: Sequence[str] | None, optional: Sequence[str]
+) -> str:
     """Why a function cannot be called with so many arguments and these names; `names` None: any will do."""
     function = resolve(reference)
     if not callable(function):
         return f"{label}: {reference} is no function"
     if names is None:
         return ""
+    signature = inspect.signature(function)
+    names = [*names, *(name for name in optional if name in signature.parameters)]
     try:
-        inspect.signature(function).bind(*range(arguments), **dict.fromkeys(names))
+        signature.bind(*range(arguments), **dict.fromkeys(names))
     except TypeError as error:
         wanted = ", ".join([*("config", "run")[:arguments], *(f"{name}=..." for name in names)])
         return f"{label}: {reference} cannot be called with ({wanted}): {error}"

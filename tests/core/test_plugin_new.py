@@ -40,7 +40,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     )
     words = ["llmops", "plugin", "new", named("data"), "--stage", "data", "--into", "."]
     assert f"wrote {named('data')}" in made.environment.run(*words, cwd=made.folder)
-    for group in (*STAGE_NAMES[1:], *PARTS):
+    for group in (*(name for name in STAGE_NAMES if name != "data"), *PARTS):
         write_plugin(named(group), group, made.folder, load())
     places = [word for group in (*STAGE_NAMES, *PARTS) for word in ("-e", made.folder / named(group))]
     made.environment.run("pip", "install", "--no-build-isolation", *places, cwd=made.folder)
