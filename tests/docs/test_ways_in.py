@@ -21,7 +21,7 @@ from tests.conftest import Project
 from tests.docs.pages import blocks, write_files
 
 PAGE = "tutorial/ways-in.md"
-PACKAGES = ("acme", "acme_politeness", "acme_shouting", "acme_journal")
+PACKAGES = ("acme", "acme_politeness", "acme_shouting", "acme_journal", "acme_launch", "acme_rack")
 
 
 @pytest.fixture
@@ -99,6 +99,20 @@ def test_a_tracker_hears_how_each_step_ended(site: Path, project: Project) -> No
     ]
     made = manifest.artifact(manifest.document["steps"][3]["output"])
     assert isinstance(made, Scores)
+
+
+def test_a_launcher_runs_a_step_in_a_process_that_it_starts(site: Path, project: Project) -> None:
+    project.write("rows.jsonl", '{"question": "Is it on?", "answer": "It is on."}\n' * 3)
+    project.write("recipe.yaml", "defaults:\n  - base\n  - data: local\n  - _self_\n")
+    manifest = project.run("data.source=rows.jsonl", "data.launch=polite_process")
+    assert manifest.step("data")["status"] == "done"
+    assert (manifest.folder / "steps" / "data.answer.json").is_file()
+
+
+def test_an_infrastructure_target_gives_the_machines_of_a_deployment(site: Path, project: Project) -> None:
+    manifest = project.run("infra=rack", "infra.host=10.0.0.2")
+    assert manifest.step("infra")["result"] == "1 machine: 64 cores, 512.0 GB, no GPU"
+    assert manifest.step("deploy")["inputs"]["infra"] == manifest.step("infra")["output"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
