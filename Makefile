@@ -31,7 +31,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[all]'
+	$(INSTALL) --editable '.[data,train,eval,serve]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
