@@ -7,9 +7,10 @@ from typing import Any
 
 from llmops_core import wording
 from llmops_core.artifacts import Scores
-from llmops_report import charts, reading
+from llmops_core.html import charts
+from llmops_core.html.markup import Content, Markup, breakable, element
+from llmops_report import reading
 from llmops_report.facts import Facts, Gate, gates, of_kind
-from llmops_report.markup import Content, Markup, breakable, element
 
 OPEN_SAMPLES = 3
 SAMPLES = 20

@@ -8,9 +8,9 @@ from typing import Any
 
 from llmops_core import wording
 from llmops_core.artifacts import Endpoint
+from llmops_core.html.markup import Content, Markup, element, joined
 from llmops_report import reading
 from llmops_report.facts import Facts, errors, warnings
-from llmops_report.markup import Content, Markup, element, joined
 from llmops_report.overview import commit, machine
 from llmops_report.verdict import command, sentence
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from llmops_core import wording
 from llmops_core.artifacts import Dataset, Scores
+from llmops_core.html.markup import Content, Markup, element
 from llmops_report import reading
 from llmops_report.facts import Facts, gates, of_kind
-from llmops_report.markup import Content, Markup, element
 from llmops_report.verdict import Verdict, verdict
 
 SIGNS = {

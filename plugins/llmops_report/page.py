@@ -1,23 +1,19 @@
-"""The whole report as one HTML file: no script, no font, no image from anywhere else."""
+"""The whole report as one HTML file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from llmops_core.artifacts import Artifact
+from llmops_core.html.page import page
 from llmops_report.comparison import comparison
 from llmops_report.details import details, footer, told
 from llmops_report.facts import Facts
 from llmops_report.funnel import funnel
-from llmops_report.markup import Markup, element, joined
 from llmops_report.overview import overview, title
 from llmops_report.steps import steps
 from llmops_report.training import training
-
-# Model answers are shown in this page: even if one slipped through, nothing would load or run.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def render(document: Mapping[str, Any], artifacts: Mapping[str, Artifact], notes: Sequence[str] = ()) -> str:
@@ -27,8 +23,8 @@ def render(document: Mapping[str, Any], artifacts: Mapping[str, Artifact], notes
     about what could not be read. Keys missing from the manifest are left out of the report.
     """
     facts = Facts(document, artifacts, notes)
-    body = element(
-        "main",
+    return page(
+        title(facts),
         overview(facts),
         steps(facts),
         comparison(facts),
@@ -37,18 +33,4 @@ def render(document: Mapping[str, Any], artifacts: Mapping[str, Artifact], notes
         told(facts),
         details(facts),
         footer(facts),
-    )
-    return f"<!doctype html>\n{element('html', _head(title(facts)), element('body', body), lang='en')}\n"
-
-
-def _head(name: str) -> Markup:
-    style = resources.files("llmops_report").joinpath("report.css").read_text(encoding="utf-8")
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", joined(name)),
-        element("style", Markup(style)),
     )

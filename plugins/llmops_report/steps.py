@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmops_core import wording
-from llmops_report import charts, reading
+from llmops_core.html import charts
+from llmops_core.html.markup import Content, Markup, element
+from llmops_report import reading
 from llmops_report.facts import Facts
-from llmops_report.markup import Content, Markup, element
 from llmops_report.overview import SIGNS
 
 HEADINGS = ("Step", "What it did", "Result", "Time", "Needed")

@@ -8,10 +8,11 @@ from typing import Any
 
 from llmops_core import wording
 from llmops_core.artifacts import Model
-from llmops_report import charts, reading
+from llmops_core.html import charts
+from llmops_core.html.markup import Content, Markup, element
+from llmops_report import reading
 from llmops_report.comparison import legend
 from llmops_report.facts import Facts, of_kind
-from llmops_report.markup import Content, Markup, element
 
 MOST_POINTS = 600
 """Points of a curve that are drawn; more are averaged in neighbourhoods."""

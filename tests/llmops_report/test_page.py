@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmops_core.artifacts import Dataset, Model, Scores
+from llmops_core.html.markup import VOID
 from llmops_report.facts import Facts
-from llmops_report.markup import VOID
 from llmops_report.page import render
 
 RUNS = ("released", "refused", "failed", "interrupted")

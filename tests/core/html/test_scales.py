@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops_report.scales import Scale, around, tick_labels, ticks
+from llmops_core.html.scales import Scale, around, tick_labels, ticks
 
 VALUES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=20)
 

@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-SHEET = resources.files("llmops_report").joinpath("report.css").read_text(encoding="utf-8")
+SHEET = resources.files("llmops_core.html").joinpath("page.css").read_text(encoding="utf-8")
 TEXT_ON_GROUND = (
     ("ink", "surface"),
     ("ink", "page"),

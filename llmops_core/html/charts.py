@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmops_report.markup import Markup, element, joined
-from llmops_report.scales import Scale, around, tick_labels, ticks
+from llmops_core.html.markup import Markup, element, joined
+from llmops_core.html.scales import Scale, around, tick_labels, ticks
 
 CURVE_UNITS = 1000
 ROW = 46

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from llmops_report.charts import Bound, Curve, Interval, bar, curves, intervals
+from llmops_core.html.charts import Bound, Curve, Interval, bar, curves, intervals
 
 
 def drawn(svg: str) -> ElementTree.Element:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops_report.markup import Markup, breakable, element, escape, joined
+from llmops_core.html.markup import Markup, breakable, element, escape, joined
 
 
 class Collected(HTMLParser):
