@@ -160,6 +160,38 @@ def tag(store: Store, /, dataset: str, name: str, as_json: bool, **allowed: floa
 
 
 @data.command()
+@click.argument("dataset", default="latest")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="[default: DIGEST.html]"
+)
+@click.option(
+    "--against", metavar="DATASET", help="Tell the drift from this one.  [default: the one before it]"
+)
+@click.pass_obj
+def report(store: Store, dataset: str, output: Path | None, against: str | None) -> None:
+    """Write a page about a dataset, and beside it the same numbers as JSON."""
+    from llmops_core.errors import UsageError
+    from llmops_core.files import write_json, write_text
+    from llmops_data.exploring import rendered
+    from llmops_data.profile import drift, profile
+    from llmops_data.versions import version
+
+    found = version(store, dataset)
+    numbers = profile(found.dataset)
+    try:
+        before = version(store, against or found.parent) if against or found.parent else None
+    except UsageError:
+        if against:
+            raise
+        before = None  # gc took the one before it
+    apart = drift(profile(before.dataset), numbers) if before else None
+    target = output or Path(f"{found.digest[:12]}.html")
+    write_text(target, rendered(found, numbers, apart))
+    write_json(target.with_suffix(".json"), {**found.document(), **numbers, "drift": apart})
+    click.echo(f"{target}\n{target.with_suffix('.json')}")
+
+
+@data.command()
 @click.argument("dataset")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--format", "form", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)

@@ -233,3 +233,36 @@ def test_naming_the_commands_imports_nothing_heavy() -> None:
         check=False,
     )
     assert done.returncode == 0
+
+
+def test_the_report_stands_alone_and_shows_what_the_json_says(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put({"train": pairs(50), "test": pairs(5, 50)})
+    evil = ("<script>alert(1)</script>?", "No & never.")
+    dataset = shelf.put({"train": [*pairs(60), evil], "test": []})
+    place = tmp_path / "report.html"
+    shelf.types("report", "latest", "-o", str(place))
+    page, numbers = place.read_text(), json.loads(place.with_suffix(".json").read_text())
+    assert numbers["digest"] == dataset.digest and numbers["rows"] == {"train": 61, "test": 0}
+    assert set(numbers["drift"]) == {"lengths", "words", "languages"}
+    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+    assert "default-src 'none'" in page.replace("&#x27;", "'") and "http" not in page.replace(
+        "http-equiv", ""
+    )
+    for told in ("Rows left by each step", "Length of a row", "Languages", "Drift", "what is number", "61"):
+        assert told in page
+    assert sum(numbers["histogram"]["splits"]["train"]) == 61
+    assert numbers["characters"]["train"]["100%"] == max(len(a + b) for a, b in [*pairs(60), evil])
+
+
+def test_the_report_of_an_empty_dataset_says_little_and_fails_not(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.keep({"train": [], "test": []})
+    shelf.types("report", "-o", str(tmp_path / "empty.html"))
+    assert "0 rows" in (tmp_path / "empty.html").read_text()
+
+
+def test_a_sample_is_the_same_whoever_takes_it(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmops_data.profile.SAMPLED", 100)
+    dataset = shelf.keep({"train": pairs(1000)})
+    first, second = profile(dataset), profile(dataset)
+    assert first == second
+    assert 50 < first["sampled"] < 160
