@@ -2,7 +2,8 @@
 
 artifacts.md from llmops_core.artifacts; recipes.md from what every recipe and step has; stages/NAME.md for
 each stage, and for each other group that our plugins have implementations of, from the table of stages, the
-implementations and their dataclasses; README.md lists them all.
+implementations and their dataclasses; schema/NAME.json for editors, which the YAML in recipes/ and conf/
+names in a comment; README.md lists them all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import sys
 import typing
 from collections.abc import Iterator, Mapping
@@ -23,6 +25,7 @@ from llmops_core.config import RecipeSettings, StepSettings
 from llmops_core.hookspecs import CONTRACT_VERSION, Implementation
 from llmops_core.options import default_text, type_name
 from llmops_core.plugins import Plugins, load, resolve
+from llmops_core.schema import preset_schema, schema
 from llmops_core.settings import Declared, declared
 from llmops_core.stages import BY_NAME, STAGES
 from llmops_core.testing.verdicts import CHECKS
@@ -47,7 +50,15 @@ def pages() -> dict[str, str]:
     }
     for group, members in groups.items():
         found[f"stages/{group}.md"] = stage_page(group, sorted(members, key=lambda one: one.group), plugins)
+    found["schema/recipe.json"] = as_json(schema(plugins))
+    for group in sorted(plugins.library.groups - {"env"}):
+        found[f"schema/{group.replace('/', '.')}.json"] = as_json(preset_schema(plugins, group))
     return {**found, "README.md": index_page(list(found))}
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    """A JSON Schema for editors, as the bundled YAML files name it."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def index_page(names: list[str]) -> str:

@@ -36,7 +36,9 @@ def problems(recipe: str, found: Sequence[Problem]) -> str:
     for one in found:
         what = one.what if one.what.endswith((".", "?", "!")) else f"{one.what}."
         origin = f"({one.origin})" if one.origin else ""
-        rows.append((one.where or recipe, " ".join(text for text in (what, one.remedy.strip(), origin) if text)))
+        rows.append(
+            (one.where or recipe, " ".join(text for text in (what, one.remedy.strip(), origin) if text))
+        )
     return f"{wording.counted(len(found), 'problem')} in {recipe}\n\n{columns(rows)}"
 
 

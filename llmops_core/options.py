@@ -40,7 +40,7 @@ def groups(plugins: Plugins) -> list[dict[str, Any]]:
 
 def members(plugins: Plugins, group: str) -> list[dict[str, Any]]:
     """A group's presets and implementations. Raises UsageError for a group that is not there."""
-    _known(plugins, group)
+    known_group(plugins, group)
     rows = []
     for name in plugins.options(group, plugins.library):
         preset = plugins.library.preset(group, name)
@@ -53,7 +53,7 @@ def members(plugins: Plugins, group: str) -> list[dict[str, Any]]:
 
 def fields(plugins: Plugins, group: str, name: str) -> list[dict[str, Any]]:
     """The fields of an implementation, or of the one a preset uses. Raises UsageError."""
-    _known(plugins, group)
+    known_group(plugins, group)
     implementation = plugins.behind(group, name)
     if implementation is None:
         options = plugins.options(group, plugins.library)
@@ -64,11 +64,13 @@ def fields(plugins: Plugins, group: str, name: str) -> list[dict[str, Any]]:
     return [row(field, hints[field.name]) for field in dataclasses.fields(cls)]
 
 
-def _known(plugins: Plugins, group: str) -> None:
+def known_group(plugins: Plugins, group: str) -> str:
+    """The group itself. Raises UsageError for one that is not there."""
     known = {*plugins.groups(), *plugins.library.groups}
     if group not in known:
         near = did_you_mean(group, known)
         raise UsageError(f"there is no group {group}", remedy=f"{near}See: llmops show options")
+    return group
 
 
 def row(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union
 
 from llmops_core.config import RecipeSettings, StepSettings
@@ -39,6 +39,41 @@ def schema(plugins: Plugins) -> dict[str, Any]:
         "properties": properties,
         "$defs": definitions,
     }
+
+
+def preset_schema(plugins: Plugins, group: str) -> dict[str, Any]:
+    """The schema of a preset file of a group: what stands under a step of that stage, or in a part."""
+    common = StepSettings if group in BY_NAME else None
+    node = _choice(group, plugins, common)
+    return {
+        "$schema": DIALECT,
+        "title": f"llmops preset of {group}",
+        **node,
+        "$defs": _definitions(plugins, node),
+    }
+
+
+def _definitions(plugins: Plugins, node: Any) -> dict[str, Any]:
+    """Every implementation that a node refers to, directly or through another."""
+    found: dict[str, Any] = {}
+    waiting = [node]
+    while waiting:
+        for name in _references(waiting.pop()):
+            if name not in found:
+                group, _, use = name.rpartition("=")
+                found[name] = _implementation(group, use, plugins)
+                waiting.append(found[name])
+    return dict(sorted(found.items()))
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(reference := node.get("$ref"), str):
+            yield reference.removeprefix("#/$defs/").replace("~1", "/")
+        node = node.values()
+    if isinstance(node, (list, tuple)) or not isinstance(node, (str, int, float, type(None))):
+        for member in node:
+            yield from _references(member)
 
 
 def _choice(group: str, plugins: Plugins, common: type[Any] | None = None) -> dict[str, Any]:

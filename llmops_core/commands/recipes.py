@@ -152,8 +152,11 @@ def show_options(group: str | None, name: str | None, as_json: bool) -> None:
 
 
 @show.command("schema")
-def show_schema() -> None:
-    """The JSON Schema of recipes, for editors."""
-    from llmops_core.schema import schema
+@click.argument("group", required=False, shell_complete=completion.groups)
+def show_schema(group: str | None) -> None:
+    """The JSON Schema of recipes, or of a GROUP's presets, for editors."""
+    from llmops_core.options import known_group
+    from llmops_core.schema import preset_schema, schema
 
-    print_json(schema(loaded_plugins()))
+    plugins = loaded_plugins()
+    print_json(schema(plugins) if group is None else preset_schema(plugins, known_group(plugins, group)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import jsonschema
@@ -87,3 +89,15 @@ def test_every_field_carries_its_words_and_unit() -> None:
     own = [field for name, field in lightning.items() if name not in ("use", "stage")]
     assert all(field["description"] for field in own)
     assert any("Unit:" in field["description"] for field in own)
+
+
+def test_every_bundled_file_names_the_schema_that_it_fits() -> None:
+    files = [*bundled("recipes").glob("*.yaml"), *bundled("conf").rglob("*.yaml")]
+    for path in files:
+        named = re.search(r"^# yaml-language-server: \$schema=(\S+)$", path.read_text(), re.MULTILINE)
+        assert named, path
+        place = (path.parent / named[1]).resolve()
+        document = yaml.safe_load(path.read_text())
+        if document is not None:
+            found = jsonschema.Draft202012Validator(json.loads(place.read_text()))
+            assert list(found.iter_errors(document)) == [], path
