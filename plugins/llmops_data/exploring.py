@@ -117,7 +117,11 @@ def _funnel(numbers: Mapping[str, Any]) -> Markup | None:
     most = max((entry["rows"] for entry in numbers["funnel"]), default=0)
     rows, before = [], None
     for entry in numbers["funnel"]:
-        gone = "" if before in (None, entry["rows"]) else f"{entry['rows'] - before:+,}"
+        gone = (
+            ""
+            if before in (None, entry["rows"])
+            else f"{entry['rows'] - before:+,}".replace("-", wording.MINUS)
+        )
         rows.append(_row(str(entry["step"]), entry["rows"], most, gone, str(entry.get("note", ""))))
         before = entry["rows"]
     return _table(("Step", "Rows left", "Change"), rows)
@@ -168,8 +172,18 @@ def _bars_between(names: Sequence[str], counts: Sequence[int], first: int, last:
 
 def _words(numbers: Mapping[str, Any]) -> Markup:
     tables = (("Word", "top_words"), ("Pair of words", "top_pairs"), ("Opening", "openings"))
-    panels = (element("div", _bars(title, numbers[name]), class_="panel") for title, name in tables)
+    panels = (element("div", _counts(title, numbers[name]), class_="panel") for title, name in tables)
     return element("div", *panels, class_="panels")
+
+
+def _counts(what: str, counts: Mapping[str, int]) -> Markup | None:
+    """Like `_bars`, where there is no room for bars."""
+    rows = [
+        element("tr", element("th", name, scope="row"), element("td", wording.count(count), class_="number"))
+        for name, count in [*counts.items()][:MOST]
+    ]
+    head = element("tr", element("th", what, scope="col"), element("th", "Count", scope="col"))
+    return element("table", element("thead", head), element("tbody", *rows)) if rows else None
 
 
 def _duplicates(version: Version) -> Markup | None:

@@ -52,7 +52,7 @@ class Row:
     @property
     def text(self) -> str:
         """All that was said."""
-        return "\n".join(message.content for message in self.messages)
+        return "\n".join([message.content for message in self.messages])
 
     @property
     def fingerprint(self) -> str:
