@@ -9,15 +9,20 @@ from typing import Any
 from llmops_lightning.encoding import Encoded
 from llmops_lightning.objective import Objective
 from llmops_lightning.plan import Plan
+from llmops_lightning.team import Team
 
 
 @dataclass
 class StepLoader:
-    """Gives one optimizer step after another, from `start` on: {"planned": Planned, "batches": [Batch]}."""
+    """Gives one optimizer step after another, from `start` on: {"planned": Planned, "batches": [Batch]}.
+
+    The batches are this process's.
+    """
 
     plan: Plan
     examples: Encoded
     objective: Objective
+    team: Team = field(default_factory=Team)
     start: int = 0
     batch_size: int = field(default=1, init=False)
 
@@ -28,6 +33,6 @@ class StepLoader:
         for planned in self.plan.steps(self.start):
             batches = [
                 self.objective.collate([[self.examples[at] for at in row] for row in rows])
-                for rows in planned.batches
+                for rows in self.team.share(planned.batches)
             ]
             yield {"batches": batches, "planned": planned}

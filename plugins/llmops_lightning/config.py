@@ -60,6 +60,26 @@ class SingleStrategy:
 
 
 @dataclass(frozen=True)
+class Ddp:
+    """Several processes on this machine, each with all weights and its share of every optimizer step.
+
+    The plan is the same for any number of them, and so are the gradients up to rounding: an interrupted
+    training may go on with another number.
+    """
+
+    processes: int = setting(
+        2,
+        doc="How many: one for each GPU. Must divide `accumulate`. The result is the same up to rounding.",
+        at_least=1,
+        at_most=64,
+        output=False,
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = setting(
+        "auto", doc="The device; auto takes GPUs where there are any."
+    )
+
+
+@dataclass(frozen=True)
 class Sft:
     """Supervised fine-tuning: only what is to be answered has loss, with the token that ends it.
 

@@ -127,18 +127,15 @@ def set_gradients(
     return total
 
 
-def mean_loss(
-    network: nn.Module, objective: Objective, batches: Sequence[tuple[Batch, int]], threads: Threads | None
+def summed_loss(
+    network: nn.Module, objective: Objective, parts: Sequence[Batch], threads: Threads | None
 ) -> float:
-    """The mean loss of a token over all batches, without learning."""
+    """The loss of all batches, without learning."""
 
     def of(batch: Batch) -> float:
         with torch.no_grad():
             return float(objective.loss(network, batch))
 
-    parts = [batch for batch, _ in batches]
     if threads is None:
-        total = sum(map(of, parts))
-    else:
-        total = sum(threads.in_order(of, parts, threads.fixed or threads.most))
-    return total / sum(weight for _, weight in batches)
+        return sum(map(of, parts))
+    return sum(threads.in_order(of, parts, threads.fixed or threads.most))

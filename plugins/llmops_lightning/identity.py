@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from llmops_core.artifacts import Model
 from llmops_core.settings import Part, declared
 
 
-def identity(model: Model, plan_digest: str, config: Any, seed: int) -> Mapping[str, str]:
+def identity(model: Model, plan_digest: str, config: Any, seed: int) -> dict[str, str]:
     """Model, plan and settings of a training, and the versions that decide the last bits."""
     return {
         "model": model.digest or f"{model.name} of {model.parameters} parameters",

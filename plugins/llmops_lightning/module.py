@@ -17,10 +17,11 @@ from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_lightning.checkpoints import Checkpoint
 from llmops_lightning.config import LightningTrain
-from llmops_lightning.gradients import Threads, mean_loss, set_gradients
+from llmops_lightning.gradients import Threads, set_gradients, summed_loss
 from llmops_lightning.objective import Batch, Objective
 from llmops_lightning.planner import Planned
 from llmops_lightning.schedules import learning_rate
+from llmops_lightning.team import Team
 from llmops_lightning.watching import best_of, is_over, validated
 
 SEED_STRIDE = 1_000_003
@@ -49,6 +50,8 @@ class Training(lightning.LightningModule):
         self.seconds, self.computed = 0.0, 0
         self.rows: list[Mapping[str, float]] = []
         self.validation: Sequence[tuple[Batch, int]] = ()
+        self.validates = False
+        self.team = Team()
         self.threads: Threads | None = None
         self.resumed: Checkpoint | None = None
         self.begin: Callable[[], None] = lambda: None
@@ -82,6 +85,7 @@ class Training(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Validate before the first step: a broken validation shows now, and the curve has a beginning."""
         self.begin()
+        self.team.agree(list(self.learning().values()))
         self.network.train()
         self.run.progress(self.done, self.total)
         self._validate_if_due()
@@ -89,13 +93,14 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """One optimizer step. Raises StepError when the loss or a gradient is no number."""
         began, planned = time.perf_counter(), batch["planned"]
-        torch.manual_seed((self.run.seed * SEED_STRIDE + self.done) % 2**63)
+        torch.manual_seed((self.run.seed * SEED_STRIDE + self.done + (self.team.rank << 40)) % 2**63)
         optimizer: Any = self.optimizers()
         rate = learning_rate(self.config, self.done, self.total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
         loss = self._gradients(batch["batches"], planned)
+        loss = self.team.sum_gradients(list(self.learning().values()), loss)
         self._check("loss", loss, planned)
         self._check("gradient", self._clip(), planned)
         row = {"step": planned.step, "loss": loss, "lr": rate, "tokens": planned.tokens}
@@ -154,15 +159,14 @@ class Training(lightning.LightningModule):
     def _validate_if_due(self) -> None:
         every, done = self.config.validate_every, self.done
         due = done in (0, self.total) or (every is not None and done % every == 0)
-        if self.validation and due and not validated(self.rows, done):
+        if self.validates and due and not validated(self.rows, done):
             self._validate()
 
     def _validate(self) -> None:
-        batches = [
-            ({name: one.to(self.device) for name, one in batch.items()}, n) for batch, n in self.validation
-        ]
+        batches = [{name: one.to(self.device) for name, one in batch.items()} for batch, _ in self.validation]
         with self.trainer.precision_plugin.forward_context(), evaluating(self.network):
-            loss = mean_loss(self.network, self.objective, batches, self.threads)
+            total = self.team.sum(summed_loss(self.network, self.objective, batches, self.threads))
+        loss = total / self.team.sum(sum(weight for _, weight in self.validation))
         self.rows.append({"step": self.done, "validation_loss": loss})
         self.run.metric("validation_loss", loss, at=self.done)
         best = best_of(self.rows)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from llmops_core.config import Recipe
 from llmops_core.errors import Problem
 from llmops_core.hookspecs import Implementation, hookimpl
 
 LLMOPS_CONTRACT = 1
+
+if TYPE_CHECKING:
+    from llmops_core.config import Recipe
 
 NEEDS = ("torch", "transformers", "pytorch_lightning", "safetensors")
 EXTRA = "llmops[train]"
@@ -35,6 +38,7 @@ def llmops_implementations() -> Sequence[Implementation]:
         ),
         _part("train/tuning", "full", "Full", "tuning:full", "All weights learn."),
         _part("train/strategy", "single", "SingleStrategy", "strategy:single", "One process, one device."),
+        _part("train/strategy", "ddp", "Ddp", "strategy:ddp", "Several processes share each step's batches."),
         _part("train/objective", "sft", "Sft", "sft:sft", "Learns the assistant's answers of dialogues."),
         _part("train/objective", "pretrain", "Pretrain", "pretrain:pretrain", "Learns every token of texts."),
         _part(
@@ -57,7 +61,7 @@ def llmops_check(recipe: Recipe) -> Sequence[Problem]:
     for step in recipe.steps:
         if step.stage == "train" and isinstance(step.config, LightningTrain):
             launch = getattr(step.settings, "launch", None)
-            here = launch is None or launch.use == "here"
+            here = launch is None or launch.use in ("here", "process")
             for problem in problems(step.config, step.name, Machine(), here=here):
                 found.append(replace(problem, origin=recipe.origin(problem.where)))
     return found

@@ -33,13 +33,14 @@ def run_steps(training: Training, loader: StepLoader, strategy: Strategy, known:
     training.names = lambda planned: sorted(
         {int(loader.examples.rows[at]) for batch in planned.batches for row in batch for at in row}
     )
+    training.validates = bool(training.team.sum(len(training.validation)))
     resume(training, checkpoints.read(run.scratch, known, run.warn))
     loader.start = training.done
     random = config.neftune > 0 or draws_random_numbers(training.network)
     if config.recompute:
         recompute(training.network, random=random)
     if strategy.at_once and config.precision == "fp32" and not random:
-        training.threads = Threads(min(config.accumulate, available_cores()), config.threads)
+        training.threads = Threads(_threads(training), config.threads)
     keeper = Keeper(training, known)
     try:
         with Preemption(keeper.save) as preemption, noisy_embeddings(training.network, config.neftune):
@@ -50,8 +51,14 @@ def run_steps(training: Training, loader: StepLoader, strategy: Strategy, known:
     finally:
         if training.threads is not None:
             training.threads.close()
-    if config.keep == "best":
+    if config.keep == "best" and training.team.leads:
         keeper.take_best()
+
+
+def _threads(training: Training) -> int:
+    """As many as this process has micro-batches in a step and cores for."""
+    size = training.team.size
+    return max(1, min(training.config.accumulate // size, available_cores() // size))
 
 
 @dataclass
@@ -74,7 +81,7 @@ class Keeper:
     def save(self) -> None:
         """Save now, unless this step is saved, or holds numbers that are none."""
         training = self.training
-        if training.done == self.last or training.done == 0:
+        if not training.team.leads or training.done in (0, self.last):
             return
         found = checkpoint(training)
         if all(bool(torch.isfinite(one).all()) for one in found.weights.values()):
@@ -84,7 +91,7 @@ class Keeper:
     def keep_best(self) -> None:
         """Keep the weights of the lowest validation loss so far, where they are asked for."""
         training = self.training
-        if training.config.keep == "best":
+        if training.config.keep == "best" and training.team.leads:
             checkpoints.write_best(training.run.scratch, training.done, weights_of(training))
 
     def take_best(self) -> None:

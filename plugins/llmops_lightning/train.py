@@ -17,18 +17,20 @@ from llmops_core.step import StepRun
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.causal import isolates_packs
 from llmops_lightning.config import LightningTrain
+from llmops_lightning.crew import crew
 from llmops_lightning.encoding import Encoded, Encoder
 from llmops_lightning.estimate import LENGTH
 from llmops_lightning.gradients import one_thread
 from llmops_lightning.identity import identity
 from llmops_lightning.memory import Need, is_out_of_memory, out_of_memory
 from llmops_lightning.module import Training
-from llmops_lightning.objective import Batch, Objective
+from llmops_lightning.objective import Objective
 from llmops_lightning.plan import Plan, write_plan
 from llmops_lightning.planner import Schedule
 from llmops_lightning.running import run_steps
 from llmops_lightning.strategy import Strategy
 from llmops_lightning.tuning import Tuning
+from llmops_lightning.validation import validation_batches
 from llmops_lightning.weights import load_network, load_tokenizer
 
 CURVE = "training.jsonl"
@@ -51,12 +53,15 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
         prepared = prepare(config, run, data, longest_row(config, model, run), (tokenizer, network))
         torch.manual_seed(run.seed)
         training = Training(tuning.apply(network), prepared.objective, config, run)
-        training.validation = _validation(config, prepared)
         run.metric("trainable_parameters", sum(one.numel() for one in training.learning().values()))
-        loader = StepLoader(prepared.plan, prepared.examples, prepared.objective)
         known = identity(model, prepared.plan.digest, config, run.seed)
         try:
-            run_steps(training, loader, strategy, known)
+            with crew(config, run, model, strategy, known) as training.team:
+                training.validation = validation_batches(
+                    config, prepared.objective, prepared.validation, training.team
+                )
+                loader = StepLoader(prepared.plan, prepared.examples, prepared.objective, training.team)
+                run_steps(training, loader, strategy, known)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -136,21 +141,6 @@ def _check(data: Dataset, run: StepRun) -> None:
         raise DataError(
             "the data has no rows to train on", where=run.step, remedy="Check the data step's funnel."
         )
-
-
-def _validation(config: LightningTrain, prepared: Prepared) -> Sequence[tuple[Batch, int]]:
-    if prepared.validation is None:
-        return ()
-    found = prepared.validation
-    order = sorted(range(len(found)), key=lambda at: int(found.lengths[at]))
-    groups = [order[at : at + config.batch_size] for at in range(0, len(order), config.batch_size)]
-    return [
-        (
-            prepared.objective.collate([[found[at]] for at in group]),
-            int(sum(found.weights[at] for at in group)),
-        )
-        for group in groups
-    ]
 
 
 def _write_curve(file: Path, rows: Sequence[Mapping[str, float]]) -> None:
