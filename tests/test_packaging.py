@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
+import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -28,6 +30,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = run(sys.executable, "-m", "build", "--wheel", "--outdir", place, ROOT, cwd=place)
     assert built.returncode == 0, built.stderr
     return next(place.glob("*.whl"))
+
+
+def test_the_source_distribution_holds_all_that_the_wheel_is_built_of(tmp_path: Path) -> None:
+    built = run(sys.executable, "-m", "build", "--sdist", "--outdir", tmp_path, ROOT, cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert [package for package in packages if f"{package}/__init__.py" not in names] == []
 
 
 @pytest.fixture(scope="module")
