@@ -101,3 +101,13 @@ def test_every_bundled_file_names_the_schema_that_it_fits() -> None:
         if document is not None:
             found = jsonschema.Draft202012Validator(json.loads(place.read_text()))
             assert list(found.iter_errors(document)) == [], path
+
+
+def test_the_line_for_editors_stands_in_the_midst_of_no_sentence() -> None:
+    for path in [*bundled("recipes").glob("*.yaml"), *bundled("conf").rglob("*.yaml")]:
+        lines = ["", *path.read_text().splitlines()]
+        (at,) = (number for number, line in enumerate(lines) if "yaml-language-server" in line)
+        prose = [
+            line.startswith("# ") and not line.startswith("# @") for line in (lines[at - 1], lines[at + 1])
+        ]
+        assert not all(prose), path
