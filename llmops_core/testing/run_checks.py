@@ -18,6 +18,8 @@ from llmops_core.testing.examination import Examination, Tried
 from llmops_core.testing.examples import Unfit
 from llmops_core.testing.findings import Check, Finding, NothingToCheck
 
+MOST_FIELDS = 6
+"""Fields that are varied one by one when all of them together changed the output."""
 NOT_KILLED = "only whole steps are killed, and none that acts on the live world"
 
 
@@ -233,12 +235,9 @@ def _search(
         return {
             "seed": ("another seed gave another output, yet it says seeded=False", "Remove seeded=False.")
         }
-    for place in values.places(tried.trial.step.config):
-        if place.says.output or place.path in tried.trial.example.fixed:
-            continue
-        if (text := _field(exam, one, tried, place.path)) is not None:
-            what = f"{place.path} is marked output=False, and another value {text}"
-            return {"unkeyed": (what, "Remove output=False, or let it change nothing.")}
+    if found := _guilty(exam, one, tried):
+        what = f"{found[0]} is marked output=False, and another value {found[1]}"
+        return {"unkeyed": (what, "Remove output=False, or let it change nothing.")}
     if again.error:
         return {
             "goes on": (f"killed and run again: {again.error}", "What run.scratch holds may be half-written.")
@@ -247,12 +246,25 @@ def _search(
     return {"in the end": ("killed and run again, it gave another output", remedy)}
 
 
-def _field(exam: Examination, one: Implementation, tried: Tried, path: str) -> str | None:
-    """What another value of one field does to the output, or None."""
-    fixed = {place.path for place in values.places(tried.trial.step.config)} - {path}
-    if values.varied(tried.trial.step.config, tuple(fixed)) == tried.trial.step.config:
-        return None
-    attempt = _once_more(exam, one, keep=tuple(fixed))
+def _guilty(exam: Examination, one: Implementation, tried: Tried) -> tuple[str, str] | None:
+    """The field marked output=False whose other value changes the output, and how it does; else None."""
+    config, fixed = tried.trial.step.config, tuple(tried.trial.example.fixed)
+    if _effect(_once_more(exam, one, keep=fixed), tried) is None:
+        return None  # all of them at once change nothing
+    paths = [place.path for place in values.places(config)]
+    varied = [path for path in paths if values.varied(config, _but(paths, path, fixed)) != config]
+    for path in varied[:MOST_FIELDS]:
+        effect = _effect(_once_more(exam, one, keep=_but(paths, path, fixed)), tried)
+        if effect is not None:
+            return path, effect
+    return " and ".join(varied), "of all of them together changes the output"
+
+
+def _but(paths: list[str], path: str, fixed: tuple[str, ...]) -> tuple[str, ...]:
+    return (*(other for other in paths if other != path), *fixed)
+
+
+def _effect(attempt: Attempt, tried: Tried) -> str | None:
     if attempt.error:
         return f"fails: {attempt.error}"
     return "changes the output" if attempt.digest != tried.first.digest else None

@@ -15,5 +15,5 @@ def examples(material: Material) -> Mapping[str, Example]:
     return {
         "data=dialogues": Example({"source": str(rows)}),
         "data/step=quality": Example(loose),
-        "data/step=decontaminate": Example({"against": {"kit": {"address": str(others)}}}),
+        "data/step=decontaminate": Example({"against": {"kit": {"address": f"file:{others}"}}}),
     }
