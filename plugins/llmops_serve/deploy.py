@@ -169,7 +169,12 @@ def _probe(config: OpenaiServerDeploy, run: StepRun, started: Started) -> dict[s
     key = run.secret(config.api_key) if config.api_key is not None else "none"
     begun = time.monotonic()
     with openai.OpenAI(
-        base_url=f"{started.url}/v1", api_key=key, timeout=config.start_limit, max_retries=0
+        base_url=f"{started.url}/v1",
+        api_key=key,
+        timeout=config.start_limit,
+        max_retries=0,
+        # a configured proxy could not reach this machine's loopback, and would be given the key
+        http_client=openai.DefaultHttpxClient(trust_env=False),
     ) as client:
         try:
             answer = _ask(client, config)

@@ -177,12 +177,15 @@ def stop_process(number: int, release: str, limit: float) -> bool:
     Nothing happens when that process has ended, even if another one got its number.
     """
     mark = process_mark(number)
-    if not mark or not _is_server(number, release):
-        return True
-    os.kill(number, signal.SIGTERM)
-    if _wait_gone(number, mark, limit):
-        return True
-    os.kill(number, signal.SIGKILL)
+    try:
+        if not mark or not _is_server(number, release):
+            return True
+        os.kill(number, signal.SIGTERM)
+        if _wait_gone(number, mark, limit):
+            return True
+        os.kill(number, signal.SIGKILL)
+    except (ProcessLookupError, FileNotFoundError):
+        return True  # it ended by itself in between
     _wait_gone(number, mark, limit)
     return False
 

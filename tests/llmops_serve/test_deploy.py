@@ -24,6 +24,7 @@ from llmops_core.errors import SecretError, StepError
 from llmops_core.events import Event, Log
 from llmops_core.processes import is_gone, process_mark
 from llmops_core.step import StepRun
+from llmops_serve import process
 from llmops_serve.config import OpenaiServerDeploy
 from llmops_serve.deploy import openai_server, serve, stop
 
@@ -298,3 +299,24 @@ def test_a_stop_lets_the_answer_in_work_finish(release: Release, step: StepRun) 
     assert first.choices[0].finish_reason is None
     assert rest[-1].choices[0].finish_reason in ("length", "stop")
     assert gone_within(endpoint.process, mark, 1)
+
+
+def test_the_probe_and_its_key_go_through_no_proxy(
+    release: Release, step: StepRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        openai_server(dataclasses.replace(QUICK, api_key="${secret:KEY}"), step, release=release)
+    assert (step.folder / "probe.json").is_file()
+
+
+def test_a_server_that_ends_while_it_is_being_stopped_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(number: int, release: str) -> bool:
+        raise FileNotFoundError(f"/proc/{number}/cmdline")
+
+    monkeypatch.setattr(process, "_is_server", gone)
+    assert process.stop_process(os.getpid(), "d" * 64, 0)
