@@ -2,8 +2,8 @@
 
     python -m benchmarks.data [--peers] [--rows 10000,100000,1000000]
 
-With --peers datasketch must be installed. Sizes run each in a process of its own, so that its peak memory is its
-own. Rates are per CPU second, so that a busy machine tells nearly the same.
+With --peers datasketch must be installed. Each size runs in a process of its own, so that its peak memory
+is its own. Rates are per CPU second, so that a busy machine tells nearly the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def cpu() -> float:
     """User and system seconds of this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def peak_mb() -> int:
+    """The most memory this process has had. Not getrusage's: a child's begins with its parent's."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def rate(texts: Sequence[str], find: Callable[[Sequence[str]], Any]) -> tuple[float, Any]:
@@ -119,7 +126,9 @@ def near_duplicates(peers: bool) -> dict[str, Any]:
 def write_rows(path: Path, count: int) -> None:
     """Conversations of about 100 words; a tenth is an earlier one, a tenth a variant, some are too short."""
     chance = random.Random(5)
-    vocabulary = ["".join(chance.choices("abcdefghijklmnopqrst", k=chance.randint(2, 9))) for _ in range(20_000)]
+    vocabulary = [
+        "".join(chance.choices("abcdefghijklmnopqrst", k=chance.randint(2, 9))) for _ in range(20_000)
+    ]
     recent: list[list[str]] = []
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):
@@ -130,7 +139,10 @@ def write_rows(path: Path, count: int) -> None:
                 if luck < 0.1:
                     words[chance.randrange(100)] = "other"
             recent = [*recent[-500:], words]
-            said = {"prompt": " ".join(words[:30]) + "?", "completion": " ".join(words[30:]) if number % 50 else "x"}
+            said = {
+                "prompt": " ".join(words[:30]) + "?",
+                "completion": " ".join(words[30:]) if number % 50 else "x",
+            }
             file.write(json.dumps(said) + "\n")
 
 
@@ -158,7 +170,7 @@ def pipeline(source: str) -> None:
     run = StepRun(
         folder=folder / "out", scratch=folder / "scratch", cache=folder / "cache", state=folder, loader=load
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     began, used = time.perf_counter(), cpu()
     made = dialogues(configs.DialogueData(source=source, steps=steps), run)
     result = {
@@ -166,8 +178,8 @@ def pipeline(source: str) -> None:
         "left": sum(made.rows.values()),
         "cpu_seconds": round(cpu() - used, 2),
         "wall_seconds": round(time.perf_counter() - began, 2),
-        "imports_mb": before // 1024,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "imports_mb": before,
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(result))
 
@@ -201,7 +213,7 @@ def main() -> None:
             "time": round(later["cpu_seconds"] / earlier["cpu_seconds"], 2),
             "memory": round(later["peak_mb"] / earlier["peak_mb"], 2),
         }
-        for earlier, later in zip(sizes, sizes[1:], strict=False)
+        for earlier, later in pairwise(sizes)
     ]
     print(json.dumps(growth))
     print(keep("data", {"near_duplicates": near, "pipeline": sizes, "growth": growth}))

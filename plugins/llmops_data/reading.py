@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from llmops_data.stored import RowsWriter, StoredRows
 ROWS = "rows.arrow"
 QUOTED = 3
 LONGEST_QUOTE = 80
+ABOUT = re.compile(r"\.|readme|licen[cs]e|notice|changelog|dataset_infos", re.IGNORECASE)
+"""What a folder of data says of itself is not data, unless it is included or nothing else is there."""
 ROOM = 2
 """Rows on disk take about as much as their files, and the result as much again."""
 
@@ -186,6 +189,8 @@ def files_of(name: str, source: Source, path: Path) -> Sequence[tuple[str, Path,
     if path.is_file():
         return [(name, path, said or formats.format_of(path.name) or "jsonl")]
     names = sorted(found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file())
+    if not said and not source.include:
+        names = [one for one in names if not ABOUT.match(one.rpartition("/")[2])] or names
     patterns = source.include or (formats.usual(said) if said else ("*",))
     kept = [
         one

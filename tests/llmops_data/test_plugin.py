@@ -59,7 +59,7 @@ def test_a_package_named_by_two_sources_is_downloaded_once() -> None:
     assert estimate(DialogueData(source="rows.jsonl"), {}) == ()
 
 
-@pytest.mark.parametrize("preset", ["dialogues", "local"])
+@pytest.mark.parametrize("preset", ["dialogues", "local", "documents", "preferences"])
 def test_the_presets_hold_only_known_fields_and_differences(preset: str) -> None:
     values = yaml.safe_load((ROOT / "conf" / "data" / f"{preset}.yaml").read_text())
     offered = {(one.group, one.name) for one in llmops_implementations()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import dataclasses
 import gzip
+import hashlib
 import json
 import lzma
 import os
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -186,6 +188,22 @@ def test_globs_choose_files_and_several_formats_need_a_word(run: StepRun, tmp_pa
     assert len(pairs(run, Source(f"file:{folder}", include=("deep/*",)))) == 2
     with pytest.raises(DataError, match="format of README is not known"):
         pairs(run, Source(f"file:{folder}", include=("*.csv", "README")))
+
+
+def test_a_folder_as_hubs_keep_it_is_read_without_a_word_about_its_card(run: StepRun, tmp_path: Path) -> None:
+    folder = tmp_path / "dataset"
+    (folder / "data").mkdir(parents=True)
+    tables(folder / "data" / "train-00000-of-00001.parquet")
+    for name in ("README.md", ".gitattributes", "LICENSE.txt"):
+        (folder / name).write_text("about")
+    assert pairs(run, Source(f"file:{folder}")) == PAIRS
+
+
+def test_an_object_store_is_read_through_fsspec(run: StepRun, tmp_path: Path) -> None:
+    digest = hashlib.sha256(LINES.encode()).hexdigest()
+    fsspec.filesystem("memory").pipe("/bucket/rows.jsonl", LINES.encode())
+    source = Source("memory://bucket/rows.jsonl", sha256=digest)
+    assert pairs(run, source) == PAIRS
 
 
 def test_a_zip_bomb_is_refused_long_before_it_fills_anything(
