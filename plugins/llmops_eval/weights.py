@@ -15,6 +15,9 @@ from transformers.utils import logging
 from llmops_core.artifacts import Model
 from llmops_core.errors import StepError
 
+WEIGHTS_ONLY: Any = {"local_files_only": True, "trust_remote_code": False}
+"""Said outright: left unsaid, transformers asks on standard input whether to run code beside the weights."""
+
 
 @dataclass(frozen=True)
 class Held:
@@ -44,7 +47,7 @@ def lineage(model: Model) -> tuple[Model, ...]:
 
 def load_tokenizer(model: Model) -> Any:
     """The tokenizer that lies beside the whole weights."""
-    return AutoTokenizer.from_pretrained(lineage(model)[0].folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(lineage(model)[0].folder, **WEIGHTS_ONLY)
 
 
 def load(model: Model, precision: str, held: Held | None = None) -> Held:
@@ -63,7 +66,7 @@ def load(model: Model, precision: str, held: Held | None = None) -> Held:
 def _whole(model: Model, precision: str) -> Any:
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     with _quiet():
-        module: Any = AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, local_files_only=True)
+        module: Any = AutoModelForCausalLM.from_pretrained(model.folder, dtype=dtype, **WEIGHTS_ONLY)
     return module.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 

@@ -17,6 +17,8 @@ from transformers.utils import logging
 from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 
+WEIGHTS_ONLY: Any = {"local_files_only": True, "trust_remote_code": False}
+"""Said outright: left unsaid, transformers asks on standard input whether to run code beside the weights."""
 NOT_CONTENT = ("_name_or_path", "_model_name_or_path")
 """Facts of a configuration that say where it lay, or what it was called, not what it is."""
 
@@ -31,10 +33,10 @@ def convert(file: Path, folder: Path, run: StepRun) -> None:
     with _quiet() as said:
         try:
             model = AutoModelForCausalLM.from_pretrained(
-                str(file.parent), gguf_file=file.name, dtype=torch.float32
+                str(file.parent), gguf_file=file.name, dtype=torch.float32, **WEIGHTS_ONLY
             )
             run.progress(1, 3)
-            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, **WEIGHTS_ONLY)
         except (ValueError, KeyError, NotImplementedError, IndexError, RuntimeError) as error:
             raise StepError(
                 f"this GGUF cannot be converted: {_first_line(error)}",

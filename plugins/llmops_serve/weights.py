@@ -19,6 +19,8 @@ from transformers.utils import logging
 from llmops_serve.protocol import ApiError
 from llmops_serve.server_settings import ServerSettings
 
+WEIGHTS_ONLY: Any = {"local_files_only": True, "trust_remote_code": False}
+"""Said outright: left unsaid, transformers asks on standard input whether to run code beside the weights."""
 MERGE_TOLERANCE = 1e-3
 """The most that a log-probability may move when an adapter is added into the weights. Rounding in float32
 moves it by 1e-4; neighbouring bfloat16 numbers lie 4e-3 of their size apart."""
@@ -92,7 +94,7 @@ def load(settings: ServerSettings, tell: Callable[[str], None]) -> Loaded:
     if dtype == "auto" and device == "cpu":
         dtype = "float32"  # processors without bfloat16 instructions compute it many times slower
     torch.set_num_threads(settings.threads or 1)
-    tokenizer = AutoTokenizer.from_pretrained(settings.weights, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(settings.weights, **WEIGHTS_ONLY)
     model = _model(settings, dtype, device, tokenizer, tell)
     if settings.threads is None and device == "cpu":
         torch.set_num_threads(_measured_threads(model, tell))
@@ -103,9 +105,7 @@ def _model(
     settings: ServerSettings, dtype: str, device: str, tokenizer: Any, tell: Callable[[str], None]
 ) -> Any:
     def read() -> Any:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            settings.weights, dtype=dtype, local_files_only=True
-        )
+        model: Any = AutoModelForCausalLM.from_pretrained(settings.weights, dtype=dtype, **WEIGHTS_ONLY)
         return model.to(device).eval()
 
     if settings.adapter is None:

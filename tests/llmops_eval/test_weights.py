@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,3 +56,23 @@ def test_a_base_after_its_adapter_is_loaded_afresh(base: Model, adapted: Callabl
 def test_an_adapter_without_its_base_is_refused(adapted: Callable[..., Model]) -> None:
     with pytest.raises(StepError, match="lost is an adapter"):
         weights.load(replace(adapted("lost"), base=None), "float32")
+
+
+@pytest.fixture
+def with_code(base: Model, tmp_path: Path) -> Path:
+    """The model's folder with code of its own beside the weights, which says that it was run."""
+    folder = Path(shutil.copytree(base.folder, tmp_path / "with_code"))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    says = json.loads((folder / "config.json").read_text())
+    own = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    (folder / "config.json").write_text(json.dumps({**says, "model_type": "own_kind", "auto_map": own}))
+    return folder
+
+
+def test_code_that_lies_beside_weights_is_neither_run_nor_asked_about(
+    base: Model, with_code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    with pytest.raises(ValueError, match="custom code"):
+        weights.load(replace(base, folder=with_code), "float32")
+    assert not (tmp_path / "ran").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,23 @@ def test_threads_grow_only_while_that_pays_and_leave_a_core(
             assert torch.get_num_threads() == expected
         finally:
             torch.set_num_threads(before)
+
+
+@pytest.fixture
+def with_code(model_folder: Path, tmp_path: Path) -> Path:
+    """The model's folder with code of its own beside the weights, which says that it was run."""
+    folder = Path(shutil.copytree(model_folder, tmp_path / "with_code"))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    says = json.loads((folder / "config.json").read_text())
+    own = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    (folder / "config.json").write_text(json.dumps({**says, "model_type": "own_kind", "auto_map": own}))
+    return folder
+
+
+def test_code_that_lies_beside_weights_is_neither_run_nor_asked_about(
+    settings: ServerSettings, with_code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    with pytest.raises(ValueError, match="custom code"):
+        load(dataclasses.replace(settings, weights=str(with_code)), print)
+    assert not (tmp_path / "ran").exists()
