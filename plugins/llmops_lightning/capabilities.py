@@ -129,6 +129,21 @@ RULES = (
         of_machine=True,
     ),
     Rule(
+        "tuning.frozen",
+        lambda setup: (
+            setup.lora.frozen == "bf16" and setup.device == "cpu" and not setup.machine.computes_bf16
+        ),
+        "this processor has no bf16 and would compute it many times slower than fp32",
+        "Set tuning.frozen=fp32.",
+        of_machine=True,
+    ),
+    Rule(
+        "tuning.merge",
+        lambda setup: setup.lora.frozen == "bf16" and setup.lora.merge,
+        "an adapter trained over rounded weights does not answer the same over whole ones",
+        "Set tuning.merge=false: the adapter stays beside the weights.",
+    ),
+    Rule(
         "batching",
         lambda setup: setup.config.batching == "packs" and setup.config.objective.use == "seq2seq",
         "examples of a source and a target cannot share a row",

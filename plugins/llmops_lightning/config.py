@@ -38,6 +38,12 @@ class Lora:
         "Refused unless the merged and the reloaded model answer as the trained one.",
         neutral=False,
     )
+    frozen: Literal["fp32", "bf16"] = setting(
+        "fp32",
+        doc="What the frozen weights are held in; adapters are always fp32. bf16 takes half the memory, for "
+        "accelerators and for processors that compute in it.",
+        neutral="fp32",
+    )
     quantise: Literal["none", "nf4"] = setting(
         "none",
         doc="Hold the frozen weights in 4 bits (QLoRA). Needs an NVIDIA GPU and bitsandbytes.",

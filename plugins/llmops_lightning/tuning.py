@@ -17,7 +17,7 @@ from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_lightning.config import Full, Lora
 from llmops_lightning.export import answers, expect_same, export
-from llmops_lightning.weights import ADAPTER, quiet
+from llmops_lightning.weights import ADAPTER, is_adapter, quiet
 
 
 class Tuning(Protocol):
@@ -52,9 +52,9 @@ class LoraTuning:
 
     @property
     def loading(self) -> Mapping[str, Any]:
-        """4-bit weights where they are asked for."""
+        """Frozen weights in fewer bits where that is asked for."""
         if self.config.quantise == "none":
-            return {}
+            return {"dtype": torch.bfloat16} if self.config.frozen == "bf16" else {}
         from transformers import BitsAndBytesConfig
 
         quantised = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
@@ -107,6 +107,11 @@ class LoraTuning:
         """adapter_config.json and adapter_model.safetensors; with `merge` these in adapter/, beside the
         whole weights."""
         if not self.config.merge:
+            if is_adapter(model):
+                run.warn(
+                    f"this adapter stands on {model.name}, an adapter itself: it can be evaluated and "
+                    "trained further; to be served it needs tuning.merge=true"
+                )
             self._save_adapter(network, model, run.folder)
             return
         (run.folder / "adapter").mkdir()

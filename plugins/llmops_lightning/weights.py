@@ -44,7 +44,15 @@ def load_network(model: Model, **how: Any) -> nn.Module:
     `how` is added to the arguments of transformers' from_pretrained.
     """
     if is_adapter(model) and model.base is not None:
-        return _merged(load_network(model.base, **how), model)
+        if "quantization_config" in how:
+            raise StepError(
+                f"{model.name} is an adapter, which cannot be added into 4-bit weights",
+                where="model",
+                remedy="Train it with tuning.merge=true first, or set tuning.quantise=none.",
+            )
+        # added in fp32 and rounded once: rounding before would lose what small adapters learned
+        merged = _merged(load_network(model.base), model)
+        return merged.to(how.get("dtype", torch.float32))
     return load_folder(model.folder, model.name, **how)
 
 

@@ -47,6 +47,8 @@ BROKEN = [
     (gpu(tuning=Lora(quantise="nf4")), Known(nvidia=True), "tuning.quantise", "bitsandbytes"),
     (gpu(tuning=Lora(quantise="nf4", merge=True)), SERVER, "tuning.merge", "does not answer the same"),
     ({"precision": "bf16"}, PLAIN, "precision", "no bf16"),
+    ({"tuning": Lora(frozen="bf16")}, PLAIN, "tuning.frozen", "no bf16"),
+    ({"tuning": Lora(frozen="bf16", merge=True)}, SERVER, "tuning.merge", "over rounded weights"),
     (
         {"batching": "packs", "objective": Part("train/objective", "seq2seq", Seq2seq())},
         PLAIN,
@@ -76,6 +78,7 @@ GOOD: list[tuple[dict[str, Any], Machine]] = [
     (gpu(tuning=Lora(quantise="nf4")), SERVER),
     ({"tuning": Lora(merge=True, dora=True)}, PLAIN),
     ({"precision": "bf16"}, Known(computes_bf16=True)),
+    (gpu(tuning=Lora(frozen="bf16")), SERVER),
     (gpu(precision="bf16"), SERVER),
     ({"batching": "packs", "pack_length": 64, "max_length": 64, "recompute": True}, PLAIN),
     ({"patience": 2, "validate_every": 1, "keep": "best"}, PLAIN),

@@ -60,7 +60,10 @@ def test_what_follows_starts_from_what_an_adapter_learned(
 ) -> None:
     adapter = train(settings(tuning=tuning, lr=0.02), make_run("adapter"), model=base, data=data)
     assert last_loss(adapter) < first_loss(adapter) - 0.02
-    stacked = train(settings(lr=0.02), make_run("stacked"), model=adapter, data=data)
+    told: list[str] = []
+    run = make_run("stacked", tell=lambda event: told.append(getattr(event, "text", "")))
+    stacked = train(settings(lr=0.02), run, model=adapter, data=data)
+    assert any("to be served it needs tuning.merge=true" in line for line in told)
     full = train(settings(tuning=Full(), max_steps=1), make_run("full"), model=stacked, data=data)
     assert first_loss(stacked) == pytest.approx(last_loss(adapter), abs=1e-4)
     assert first_loss(full) == pytest.approx(last_loss(stacked), abs=1e-4)
@@ -131,3 +134,25 @@ def test_only_what_is_tuned_learns(base: Model, data: Dataset, make_run: MakeRun
     train(settings(tuning=Full(), max_steps=1), make_run("full", tell=tell), model=base, data=data)
     # r x (inputs + outputs) for q, k, v and o of two layers; keys and values have half the heads
     assert counted == [2 * 4 * (64 + 48 + 48 + 64), base.parameters]
+
+
+def test_adapters_stay_fp32_over_weights_that_are_frozen_in_bf16(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
+) -> None:
+    tuning = Lora(r=4, frozen="bf16")
+    tuned = train(settings(tuning=tuning, lr=0.02), make_run(), model=base, data=data)
+    with safe_open(tuned.folder / "adapter_model.safetensors", "pt") as weights:
+        assert {weights.get_tensor(name).dtype for name in weights.keys()} == {torch.float32}  # noqa: SIM118
+    plain = train(settings(lr=0.02), make_run("plain"), model=base, data=data)
+    assert last_loss(tuned) == pytest.approx(last_loss(plain), abs=0.02)
+    assert last_loss(tuned) < first_loss(tuned) - 0.02
+    again = train(settings(tuning=tuning, max_steps=1), make_run("again"), model=tuned, data=data)
+    assert first_loss(again) == pytest.approx(last_loss(tuned), abs=0.02)
+
+
+def test_an_adapter_is_not_added_into_weights_of_four_bits(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
+) -> None:
+    adapter = train(settings(max_steps=1), make_run(), model=base, data=data)
+    with pytest.raises(StepError, match="cannot be added into 4-bit weights"):
+        load_network(adapter, quantization_config="nf4")
