@@ -8,6 +8,7 @@ request the command names, and writes its answer beside it.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -68,9 +69,16 @@ def launched(request: StepRequest, part: Part, worker: Worker) -> Artifact:
         old.unlink(missing_ok=True)
     write_json(path, as_json(request))
     temporary = store.temporary(f"launch-{request.step}")
-    with _following(told, worker.tell):
-        command = [sys.executable, "-m", "llmops_core.worker", str(path.resolve())]
-        status = worker.load_part(part)(part.config, command, worker.run_for(request, temporary))
+    try:
+        with _following(told, worker.tell):
+            command = [sys.executable, "-m", "llmops_core.worker", str(path.resolve())]
+            status = worker.load_part(part)(part.config, command, worker.run_for(request, temporary))
+    finally:
+        shutil.rmtree(temporary.parent, ignore_errors=True)
+    return _answered(answer, status, request, store)
+
+
+def _answered(answer: Path, status: int, request: StepRequest, store: Store) -> Artifact:
     try:
         found = read_json(answer)
     except FileNotFoundError:

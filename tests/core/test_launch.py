@@ -43,6 +43,7 @@ def test_a_step_in_a_process_of_its_own_gives_what_it_gives_here(project: Projec
     losses = [event.value for event in told if isinstance(event, events.Metric) and event.name == "loss"]
     assert losses == [1.0, 0.5, 1 / 3] * 2
     assert (apart.folder / "steps" / "train.json").is_file()
+    assert not list((project.folder / "apart" / "tmp").iterdir())
 
 
 @pytest.mark.usefixtures("installed")
