@@ -43,7 +43,10 @@ def collect(store: Store, *, keep_latest: bool = True, dry_run: bool = False) ->
         found = [*_artifacts(store, held), *_keys(store, held), *_temporary(store), *_holds(store, kept)]
         found += _scratch(store, kept)
         for garbage in () if dry_run else found:
-            _put_aside(garbage.path, aside)
+            if garbage.what == "scratch":
+                _put_aside_unless_held(garbage.path, aside)
+            else:
+                _put_aside(garbage.path, aside)
     # outside the lock: no run has to wait while gigabytes are removed
     shutil.rmtree(aside, ignore_errors=True)
     return [garbage for garbage in found if garbage.what != "hold"]
@@ -140,6 +143,13 @@ def _members(folder: Path) -> Iterable[Path]:
 
 def _size(place: Path) -> int:
     return sum(path.lstat().st_size for path in place.rglob("*") if path.is_file())
+
+
+def _put_aside_unless_held(path: Path, aside: Path) -> None:
+    """A step may have taken its scratch up since it was found: that is under the folder's own lock alone."""
+    with locked_folder(path) as mine:
+        if mine:
+            _put_aside(path, aside)
 
 
 def _put_aside(path: Path, aside: Path) -> None:

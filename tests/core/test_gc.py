@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from llmops_core import events
+from llmops_core import gc as gc_module
 from llmops_core.errors import StoreError
-from llmops_core.gc import collect
+from llmops_core.gc import Garbage, collect
 from llmops_core.hookspecs import hookimpl
 from llmops_core.manifest import read_run, remove_run
 from llmops_core.runner import RunOptions
@@ -224,3 +225,20 @@ def test_without_a_store_nothing_is_removed_and_none_is_made(project: Project, l
     assert llmops("store", "gc").stdout == "freed 0 B\n"
     assert llmops("runs").stdout == "no runs yet\n"
     assert not project.store.root.exists()
+
+
+def test_scratch_that_a_step_took_up_after_it_was_found_stays(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = project.store
+    store.prepare()
+    kept = store.root / "scratch" / ("a" * 64)
+    kept.mkdir(parents=True)
+    (kept / "checkpoint").write_text("half")
+    found = [Garbage(kept, "scratch", 4)]
+    monkeypatch.setattr(gc_module, "_scratch", lambda store, kept: found)
+    with store.scratch("a" * 64):
+        collect(store)
+        assert (kept / "checkpoint").read_text() == "half"
+    collect(store)
+    assert not kept.exists()
