@@ -19,7 +19,7 @@ from llmops_core.journal import Action, Deployment, Journal
 from llmops_core.plugins import Plugins, missing, resolve
 from llmops_core.releases import NamedRelease, find, open_release, register
 from llmops_core.store import Store
-from llmops_core.worker import StepRequest, Worker, as_json
+from llmops_core.worker import StepRequest, Worker, as_json, understood
 
 FOREGROUND = "llmops serve"
 PATIENCE = 60.0
@@ -126,7 +126,7 @@ def _note(
 
 def _put_back(journal: Journal, before: Deployment, request: StepRequest, worker: Worker) -> None:
     """Start again what was live before a release that did not come up."""
-    again = dataclasses.replace(StepRequest(**before.how["step"]), run=request.run, step=request.step)
+    again = dataclasses.replace(understood(before.how["step"]), run=request.run, step=request.step)
     try:
         _put_up(journal, again, worker, before.release, "rollback")
     except Exception as error:
@@ -149,7 +149,7 @@ def stop(journal: Journal, environment: str, worker: Worker, reason: str) -> Dep
         if "step" not in live.how:
             what = f"{live.release} is served by process {live.process}, which is not ours to stop"
             raise StepError(what, where=environment, remedy=f"Stop it: kill {live.process}")
-        request = StepRequest(**live.how["step"])
+        request = understood(live.how["step"])
         _undo(_endpoint(live, Store(Path(request.store))), request, worker)
     return journal.ended(live.id, reason)
 

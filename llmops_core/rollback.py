@@ -19,7 +19,7 @@ from llmops_core.runner import redacted
 from llmops_core.secrets import Secrets, named_in
 from llmops_core.stages import BESIDE
 from llmops_core.store import Store
-from llmops_core.worker import StepRequest, Worker
+from llmops_core.worker import StepRequest, Worker, understood
 
 
 def rollback(store: Store, environment: str, plugins: Plugins, secrets: Secrets | None = None) -> Manifest:
@@ -34,8 +34,8 @@ def rollback(store: Store, environment: str, plugins: Plugins, secrets: Secrets 
         raise UsageError(
             f"{environment} has no earlier release to go back to", remedy="See: llmops releases history"
         )
+    request = understood(previous.how["step"])
     store.prepare()
-    request = StepRequest(**previous.how["step"])
     secrets = secrets or Secrets()
     document = _document(request, previous)
     document["config"] |= _tracking(store, previous.run)

@@ -180,7 +180,7 @@ def main(path: str) -> int:
     with redacted_streams(secrets):
         try:
             with told_as_error("worker", place.parent, secrets):
-                request = StepRequest(**_understood(read_json(place)))
+                request = understood(read_json(place))
                 secrets.expect(named_in(request.config))
                 with told_as_error(request.step, place.parent, secrets):
                     stored = Worker(load(), tell, secrets).work(request)
@@ -197,13 +197,13 @@ def _told(error: LlmopsError, problem: Problem) -> dict[str, Any]:
     return {"kind": type(error).__name__, "error": dataclasses.asdict(problem)}
 
 
-def _understood(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A request as this release reads it. Raises StoreError for a newer one or one with parts missing."""
+def understood(document: Mapping[str, Any]) -> StepRequest:
+    """A request that any release has written. Raises StoreError for a newer one or one with parts missing."""
     found = migrate(document, FORMAT, REQUEST_MIGRATIONS, "this request")
     wanted = {field.name for field in dataclasses.fields(StepRequest)}
     if wrong := sorted(wanted.symmetric_difference(found)):
         raise StoreError(f"this request lacks or should not have: {', '.join(wrong)}")
-    return found
+    return StepRequest(**found)
 
 
 def _telling(path: Path, secrets: Secrets) -> Callable[[events.Event], None]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from llmops_core import live as live_module
+from llmops_core import worker as worker_module
 from llmops_core.errors import LlmopsError, LockedError, StepError, StoreError, UsageError
 from llmops_core.journal import Deployment, Journal
 from llmops_core.live import stop_environment
@@ -253,3 +254,21 @@ def test_a_rollback_that_fails_says_so_and_leaves_the_newer_one_up(
     assert (run.status, run.step("deploy")["status"]) == ("failed", "failed")
     assert "too old" in (run.folder / "deploy.traceback.txt").read_text()
     assert [one.release for one in history(project) if one.live] == ["r-2"]
+
+
+def test_what_another_release_deployed_is_migrated_or_refused_before_anything_is_stopped(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run("deploy.keep=true")
+    project.run("deploy.keep=true", "train.lr=0.3")
+    journal = Journal(project.store.root)
+    lines = journal.path.read_text().replace('"environment": "dev", "format": 1, "inputs"', "@")
+    journal.path.write_text(lines.replace("@", '"environment": "dev", "format": 2, "inputs"'))
+    running = history(project)[1].process
+    for act in (rollback, stop_environment):
+        with pytest.raises(StoreError, match="has format 2; this release of llmops reads up to 1"):
+            act(project.store, "dev", project.plugins())
+    assert alive(running) and len(all_runs(project.store)) == 2
+    journal.path.write_text(lines.replace("@", '"environment": "dev", "format": 0, "inputs"'))
+    monkeypatch.setitem(worker_module.REQUEST_MIGRATIONS, 0, lambda document: document)
+    assert rollback(project.store, "dev", project.plugins()).status == "done"
