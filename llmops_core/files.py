@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import uuid
 from collections.abc import Iterator
@@ -48,6 +49,17 @@ def _spelled(document: Any) -> str:
             text = json.dumps(value, ensure_ascii=False)
         lines.append(f" {json.dumps(name, ensure_ascii=False)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}" if lines else "{}"
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value with null for each number that is none, for which JSON has no word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: finite(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(member) for member in value]
+    return value
 
 
 def create_json(path: Path, document: Any) -> bool:

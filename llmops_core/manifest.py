@@ -17,7 +17,7 @@ from typing import Any
 
 from llmops_core.artifacts import Artifact
 from llmops_core.errors import StoreError, UsageError
-from llmops_core.files import read_json, write_json
+from llmops_core.files import finite, read_json, write_json
 from llmops_core.migrate import Migration, migrate
 from llmops_core.processes import is_gone, process_mark
 from llmops_core.secrets import Secrets
@@ -72,7 +72,7 @@ class Manifest:
 
     def save(self) -> None:
         """Write the record, atomically."""
-        write_json(self.folder / "manifest.json", self.shown())
+        write_json(self.folder / "manifest.json", finite(self.shown()))
 
     def shown(self) -> dict[str, Any]:
         """The record without secrets. What the store itself goes by (digests, states) is left as it is."""

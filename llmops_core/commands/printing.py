@@ -28,20 +28,11 @@ def print_json(document: Any) -> None:
     """A JSON document."""
     import json
 
-    text = json.dumps(_finite(document), indent=2, ensure_ascii=False)
+    from llmops_core.files import finite
+
+    text = json.dumps(finite(document), indent=2, ensure_ascii=False)
     # half a surrogate pair cannot be written, and has an escape in JSON
     click.echo(text.encode("utf-8", "backslashreplace").decode())
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no word for a number that is none: null stands for it."""
-    if isinstance(value, float) and not -float("inf") < value < float("inf"):
-        return None
-    if isinstance(value, dict):
-        return {name: _finite(member) for name, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(member) for member in value]
-    return value
 
 
 def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, empty: str = "nothing yet") -> None:

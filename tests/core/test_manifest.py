@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 from pathlib import Path
@@ -150,3 +151,16 @@ def test_the_record_is_valid_json_at_every_moment(project: Project) -> None:
             json.loads(path.read_text())
             seen += 1
     assert seen > 10
+
+
+def test_a_record_is_json_that_every_program_reads_whatever_was_measured(project: Project) -> None:
+    run = project.run()
+    run.step("train")["metrics"] = {"loss": math.nan, "peak": [math.inf, 1.5]}
+    run.save()
+
+    def odd(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    found = json.loads((run.folder / "manifest.json").read_text(), parse_constant=odd)
+    (train,) = (step for step in found["steps"] if step["name"] == "train")
+    assert train["metrics"] == {"loss": None, "peak": [None, 1.5]}
