@@ -18,6 +18,7 @@ from llmops_core.errors import LockedError, StepError, UsageError
 from llmops_core.journal import Action, Deployment, Journal
 from llmops_core.plugins import Plugins, missing, resolve
 from llmops_core.releases import NamedRelease, find, open_release, register
+from llmops_core.secrets import Secrets
 from llmops_core.store import Store
 from llmops_core.worker import StepRequest, Worker, as_json, understood
 
@@ -177,14 +178,20 @@ def _undo(endpoint: Artifact, request: StepRequest, worker: Worker) -> None:
 
 
 def serve(  # noqa: PLR0913  # what the command line says, by name
-    store: Store, release: str, environment: str, plugins: Plugins, use: str, fields: Mapping[str, Any]
+    store: Store,
+    release: str,
+    environment: str,
+    node: Mapping[str, Any],
+    plugins: Plugins,
+    secrets: Secrets,
 ) -> int:
     """Serve a release in the foreground until interrupted; gives the exit status.
 
-    `fields` are set in the config of the deploy implementation `use`. Raises LlmopsError.
+    `node` is what a recipe would say of the deploy step: `use` and its fields. Raises LlmopsError.
     """
     store.check_format()
-    worker = Worker(plugins, _say)
+    use, fields = node["use"], {name: value for name, value in node.items() if name != "use"}
+    worker = Worker(plugins, _say, secrets)
     implementation = worker.find("deploy", use)
     if not implementation.foreground:
         raise UsageError(f"{use} cannot serve in the foreground", remedy="Deploy with a recipe instead.")
@@ -261,11 +268,14 @@ def _say(event: events.Event) -> None:
         sys.stderr.flush()
 
 
-def stop_environment(store: Store, environment: str, plugins: Plugins) -> Deployment | None:
+def stop_environment(
+    store: Store, environment: str, plugins: Plugins, secrets: Secrets | None = None
+) -> Deployment | None:
     """Stop what is live in an environment; gives what it was, or None. Raises LockedError."""
     store.check_format()
     journal = Journal(store.root, _warn)
     if not journal.path.exists():
         return None
     with journal.lock(environment, "llmops releases stop"):
-        return stop(journal, environment, Worker(plugins, _say), "stopped by hand")
+        worker = Worker(plugins, _say, secrets or Secrets())
+        return stop(journal, environment, worker, "stopped by hand")

@@ -88,7 +88,7 @@ def releases_stop(store: Store, environment: str) -> None:
     """Stop what is live in an environment."""
     from llmops_core.live import stop_environment
 
-    stopped = stop_environment(store, environment, loaded_plugins())
+    stopped = stop_environment(store, environment, loaded_plugins(), command_secrets())
     click.echo(
         f"stopped {stopped.release} in {environment}" if stopped else f"nothing is live in {environment}"
     )
@@ -106,7 +106,7 @@ def serve(release: str, api_key: str | None, environment: str, store: str | None
     """Serve a release over an OpenAI-compatible API until interrupted."""
     from llmops_core.live import serve as serve_release
 
-    use = fields.pop("use")
     if api_key:
         fields["api_key"] = f"${{secret:{api_key}}}"
-    sys.exit(serve_release(store_at(store), release, environment, loaded_plugins(), use, fields))
+    place, plugins = store_at(store), loaded_plugins()
+    sys.exit(serve_release(place, release, environment, fields, plugins, command_secrets()))

@@ -6,19 +6,25 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmops_core import live as live_module
+from llmops_core import plugins as plugin_module
 from llmops_core import worker as worker_module
+from llmops_core.cli import _status
 from llmops_core.errors import LlmopsError, LockedError, StepError, StoreError, UsageError
+from llmops_core.hookspecs import Implementation
 from llmops_core.journal import Deployment, Journal
 from llmops_core.live import stop_environment
 from llmops_core.manifest import all_runs, read_run
 from llmops_core.processes import is_gone, process_mark
 from llmops_core.rollback import rollback
+from llmops_core.secrets import Secrets, redacted_streams
+from llmops_core.settings import setting
 from tests import processes
 from tests.conftest import CommandLine, Project
 from tests.stand_ins import until
@@ -272,3 +278,38 @@ def test_what_another_release_deployed_is_migrated_or_refused_before_anything_is
     journal.path.write_text(lines.replace("@", '"environment": "dev", "format": 0, "inputs"'))
     monkeypatch.setitem(worker_module.REQUEST_MIGRATIONS, 0, lambda document: document)
     assert rollback(project.store, "dev", project.plugins()).status == "done"
+
+
+@dataclass(frozen=True)
+class KeyedDeploy:
+    """A server that asks for a key."""
+
+    host: str = setting("", doc="Where.")
+    port: int = setting(0, doc="Where.")
+    api_key: str | None = setting(None, doc="The key.", secret=True)
+
+
+def serve_keyed(config: KeyedDeploy, run: Any, *, release: Any, live: Any, ended: Any) -> int:
+    raise RuntimeError(f"cannot serve with {run.secret(config.api_key)}")
+
+
+def test_the_key_of_a_server_in_the_foreground_is_shown_by_no_error(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.run()
+    keyed = Implementation(
+        "deploy",
+        "keyed",
+        f"{__name__}:KeyedDeploy",
+        f"{__name__}:serve_keyed",
+        foreground=f"{__name__}:serve_keyed",
+    )
+    plugins, secrets = project.plugins(), Secrets()
+    plugins.implementations[("deploy", "keyed")] = keyed
+    monkeypatch.setattr(plugin_module, "load", lambda extra: plugins)
+    monkeypatch.setenv("MINE", "very-secret-key")
+    words = ["serve", "--use", "keyed", "--api-key", "MINE", "--store", str(project.store.root)]
+    with redacted_streams(secrets):
+        assert _status(words, True, secrets) == 1
+    said = capsys.readouterr().err
+    assert "cannot serve with [secret]" in said and "very-secret-key" not in said
