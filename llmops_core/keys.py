@@ -12,7 +12,7 @@ from typing import Any
 
 from llmops_core.config import Step
 from llmops_core.hookspecs import Implementation
-from llmops_core.settings import UNSET, Part, declared
+from llmops_core.settings import UNSET, Declared, Part, declared
 
 PathDigest = Callable[[str], str]
 """The digest of the content at a path."""
@@ -55,12 +55,18 @@ def _fields(config: Any, path_digest: PathDigest) -> dict[str, Any]:
         says, value = declared(field), getattr(config, field.name)
         if not says.output or (says.neutral is not UNSET and value == says.neutral):
             continue
-        local = says.path or (says.address and isinstance(value, str) and value.startswith("file:"))
-        if local and isinstance(value, str) and value:
-            found[field.name] = {"content": path_digest(value.removeprefix("file:"))}
-        else:
-            found[field.name] = content(value, path_digest)
+        placed = says.path or says.address
+        found[field.name] = _placed(value, says, path_digest) if placed else content(value, path_digest)
     return found
+
+
+def _placed(value: Any, says: Declared, path_digest: PathDigest) -> Any:
+    """A path, or several, by the content it leads to; an address of another kind as it is."""
+    if isinstance(value, (list, tuple)):
+        return [_placed(one, says, path_digest) for one in value]
+    if isinstance(value, str) and value and (says.path or value.startswith("file:")):
+        return {"content": path_digest(value.removeprefix("file:"))}
+    return content(value, path_digest)
 
 
 def code_digest(reference: str) -> str:

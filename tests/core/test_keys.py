@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from llmops_core.check import chosen
 from llmops_core.config import Recipe
 from llmops_core.keys import KeyMaker, code_digest, content, differences, digest
+from llmops_core.settings import setting
 from tests.conftest import RECIPE, Project
 from tests.fake_plugin import FakeData, FakeTrain
 
@@ -50,9 +52,7 @@ COUNTED = [
     ("evaluate.inputs.candidate=model", "evaluate"),
     ("seed=77", "train"),
 ]
-settled = settings(
-    max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+settled = settings(max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def keys(project: Project, document: Mapping[str, Any], *overrides: str) -> dict[str, str]:
@@ -207,3 +207,19 @@ def test_the_digest_of_a_document_does_not_depend_on_its_order(values: dict[str,
     names = list(values)
     random.shuffle(names)
     assert digest(values) == digest({name: values[name] for name in names})
+
+
+@dataclass(frozen=True)
+class Several:
+    """Files by the list."""
+
+    files: Sequence[str] = setting(factory=tuple, doc="Files.", path=True)
+    sources: Sequence[str] = setting(factory=tuple, doc="Addresses.", address=True)
+
+
+def test_every_path_of_a_list_counts_by_its_content() -> None:
+    config = Several(("/a", "/b"), ("file:/c", "pypi://d@1"))
+    assert content(config, lambda path: f"content of {path}") == {
+        "files": [{"content": "content of /a"}, {"content": "content of /b"}],
+        "sources": [{"content": "content of /c"}, "pypi://d@1"],
+    }
