@@ -34,10 +34,14 @@ class Commands(click.Group):
             return None
         if ctx.resilient_parsing or ctx.info_name is None:
             return None
+        from llmops_core.errors import PluginError
         from llmops_core.plugins import resolve
 
         found = resolve(point.value)
-        return found if isinstance(found, click.Command) else None
+        if not isinstance(found, click.Command):
+            what = f"the command {cmd_name} of {point} is a {type(found).__name__}, not a click command"
+            raise PluginError(what, remedy="Upgrade or remove it.")
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Built-in commands with their help; plugins' with where they come from, not imported."""

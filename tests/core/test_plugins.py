@@ -12,7 +12,7 @@ from llmops_core.check import check
 from llmops_core.entry_points import COMMANDS, PLUGINS, entry_points
 from llmops_core.errors import PluginError, Problem, RecipeError
 from llmops_core.plugins import Plugins, load, resolve
-from tests.conftest import Project
+from tests.conftest import CommandLine, Project
 from tests.core.test_check import llmops
 
 HEAD = """\
@@ -214,3 +214,12 @@ def test_the_first_of_two_installations_on_the_path_counts(
         (info / "entry_points.txt").write_text("[llmops.commands]\nshine = acme:shine\n")
         monkeypatch.syspath_prepend(str(tmp_path / place))
     assert [one.version for one in entry_points(COMMANDS) if one.name == "shine"] == ["2.0"]
+
+
+def test_a_command_that_is_none_is_told_with_who_names_it(llmops: CommandLine) -> None:
+    info = llmops.site / "acme_tool-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_text("[llmops.commands]\nshine = json:dumps\n")
+    done = llmops("shine")
+    assert done.returncode == 2
+    assert "the command shine of acme_tool 1.2 is a function, not a click command" in done.stderr
