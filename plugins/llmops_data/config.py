@@ -136,6 +136,12 @@ class DialogueData:
     max_broken_share: float = setting(
         0.01, doc="The step fails when more of the rows read than this are broken.", at_least=0, at_most=1
     )
+    workers: int = setting(
+        1,
+        doc="Processes for the steps that look at one row at a time, where there are rows enough.",
+        at_least=1,
+        output=False,
+    )
     examples: int = setting(
         100, doc="How many duplicates are shown in duplicates.jsonl.", unit="pairs", at_least=0
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from llmops_core.keys import digest as digest_of
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_core.store import Store
+from llmops_data import parallel
 from llmops_data.caching import Cache
 from llmops_data.rows import Link, Outcome, Row, told
 from llmops_data.stored import RowsWriter, StoredLinks, StoredRows, write_links
@@ -42,17 +43,25 @@ class Passed:
         return {"step": self.name, "rows": len(self.rows), "note": self.note, **counts}
 
 
-def pass_through(steps: Mapping[str, Part], run: StepRun, read: Passed) -> Iterator[Passed]:
+@dataclass(frozen=True)
+class Before:
+    """The rows that a step is given, and how many processes may look at them."""
+
+    rows: StoredRows
+    workers: int
+
+
+def pass_through(steps: Mapping[str, Part], run: StepRun, read: Passed, workers: int = 1) -> Iterator[Passed]:
     """What each step gave, in order. Raises DataError when one leaves no row, and what a step raises."""
     before = read
     for name, part in steps.items():
-        before = passed(name, part, run, before)
+        before = passed(name, part, run, before, workers)
         if not before.rows:
             raise DataError(f"the step {name} left no row ({before.note})", remedy=f"Loosen steps.{name}.")
         yield before
 
 
-def passed(name: str, part: Part, run: StepRun, before: Passed) -> Passed:
+def passed(name: str, part: Part, run: StepRun, before: Passed, workers: int = 1) -> Passed:
     """What a step makes of the rows, or made of the same ones before."""
     function = run.load(part)
     document = {
@@ -66,7 +75,7 @@ def passed(name: str, part: Part, run: StepRun, before: Passed) -> Passed:
         document["once"] = uuid.uuid4().hex
 
     def make(folder: Path) -> Mapping[str, Any]:
-        counts, note, links = _write(function, part, run, before.rows, folder)
+        counts, note, links = _write(function, part, run, Before(before.rows, workers), folder)
         return {"note": note, "counts": counts, "links": links}
 
     entry = Cache(run.state).entry(document, make)
@@ -79,42 +88,57 @@ def passed(name: str, part: Part, run: StepRun, before: Passed) -> Passed:
 
 
 def _write(
-    function: Callable[..., Any], part: Part, run: StepRun, rows: StoredRows, folder: Path
+    function: Callable[..., Any], part: Part, run: StepRun, before: Before, folder: Path
 ) -> tuple[dict[str, int], str, int]:
     """Run a step and write what it gives; gives its counts, its note and the number of links."""
+    rows = before.rows
     by_rows = getattr(function, "by_rows", False)
     counts: Counter[str] = Counter()
     seen = links = 0
     note = ""
     with RowsWriter(folder / ROWS) as writer:
+        if by_rows and parallel.worthwhile(function, rows, before.workers):
+            for batch, done in parallel.batches(function, part, run, rows, before.workers):
+                writer.add_batch(batch)
+                counts.update(done.counts)
+                seen += done.seen
+                run.progress(seen, len(rows))
+            return dict(+counts), told(+counts), 0
         for some in rows.parts() if by_rows else [rows]:
-            outcome = _outcome(function(part.config, run, rows=some))
-            counts.update(_taken(some, outcome, writer))
+            outcome = outcome_of(function(part.config, run, rows=some))
+            left, counted = accounted(some, outcome)
+            for row in left:
+                writer.add(row)
+            counts.update(counted())
             # only now: a step may find its links while its rows are taken
             links += write_links(folder / LINKS, outcome.links)
             note = outcome.note
             seen += len(some)
             run.progress(seen, len(rows))
-    counts = +counts
-    return dict(counts), note if note and not by_rows else told(counts), links
+    return dict(+counts), note if note and not by_rows else told(+counts), links
 
 
-def _taken(before: Sequence[Row], outcome: Outcome, writer: RowsWriter) -> Mapping[str, int]:
-    """Write a step's rows; gives its counts, or those of what became of the rows where it says nothing."""
+def accounted(
+    before: Sequence[Row], outcome: Outcome
+) -> tuple[Iterable[Row], Callable[[], Mapping[str, int]]]:
+    """A step's rows, and what gives its counts once they were taken: its own, or what became of the rows."""
     if outcome.counts or outcome.note:
+        return outcome.rows, lambda: outcome.counts
+    counts = {"left out": len(before), "changed": 0}
+
+    def watched() -> Iterator[Row]:
+        earlier = iter(before)
         for row in outcome.rows:
-            writer.add(row)
-        return outcome.counts
-    start, touched, earlier = writer.count, 0, iter(before)
-    for row in outcome.rows:
-        # both are in one order
-        was = next((one for one in earlier if one.origin == row.origin), None)
-        touched += was is not None and was != row
-        writer.add(row)
-    return {"left out": max(0, len(before) - (writer.count - start)), "changed": touched}
+            # both are in one order
+            was = next((one for one in earlier if one.origin == row.origin), None)
+            counts["changed"] += was is not None and was != row
+            counts["left out"] -= counts["left out"] > 0
+            yield row
+
+    return watched(), lambda: counts
 
 
-def _outcome(given: Any) -> Outcome:
+def outcome_of(given: Any) -> Outcome:
     """What a step gave, whether it gave only rows, an Outcome, or something like one."""
     if not hasattr(given, "rows"):
         return Outcome(given)

@@ -52,6 +52,12 @@ class RowsWriter:
         if len(self._batch) >= ROWS_IN_BATCH or self._characters >= CHARACTERS_IN_BATCH:
             self._flush()
 
+    def add_batch(self, batch: pa.RecordBatch) -> None:
+        """Write rows that are encoded already."""
+        self._flush()
+        self._writer.write_batch(batch)
+        self.count += batch.num_rows
+
     def _flush(self) -> None:
         if self._batch:
             self._writer.write_batch(encoded(self._batch))
