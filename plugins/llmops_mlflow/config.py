@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from llmops_core.settings import setting
@@ -15,6 +16,12 @@ class MLflowTrack:
         "",
         doc="A server's address (http://...) or a database's (sqlite:///...). Empty: the file mlflow.db in "
         "the store's folder.",
+        output=False,
+    )
+    database: str | None = setting(
+        None,
+        doc="In place of uri, the name of a secret that holds it: for a database's address with a password.",
+        secret=True,
         output=False,
     )
     experiment: str = setting("", doc="The experiment's name. Empty: the recipe's.", output=False)
@@ -38,3 +45,11 @@ class MLflowTrack:
         at_least=0,
         output=False,
     )
+
+    def __post_init__(self) -> None:
+        if re.search(r"//[^/@]*:[^/@]*@", self.uri):
+            raise ValueError(
+                "uri holds a password, which would be written to records: write database=${secret:NAME}"
+            )
+        if self.uri and self.database:
+            raise ValueError("uri and database name the same thing: leave one of them out")

@@ -29,13 +29,13 @@ REMOTE = ("http://", "https://", "databricks")
 
 def start(config: MLflowTrack, run: TrackedRun) -> MLflowTracker:
     """Begin a run in MLflow, with its parameters and tags. Raises OfflineError, MlflowException."""
-    uri = config.uri or f"sqlite:///{run.store / 'mlflow.db'}"
-    uri = run.secret(uri) if uri.startswith("${secret:") else uri
+    uri = run.secret(config.database) if config.database else config.uri
+    uri = uri or f"sqlite:///{run.store / 'mlflow.db'}"
     remote = uri.startswith(REMOTE)
-    if remote and run.offline:
-        raise OfflineError(
-            "an MLflow server needs the network", remedy="Unset LLMOPS_OFFLINE, or leave out uri."
-        )
+    away = [name for name, place in (("uri", uri), ("artifacts", config.artifacts)) if not _is_here(place)]
+    if away and run.offline:
+        what = f"MLflow's {' and '.join(away)} would need the network, which LLMOPS_OFFLINE forbids"
+        raise OfflineError(what, remedy=f"Unset LLMOPS_OFFLINE, or leave out {' and '.join(away)}.")
     place = None if remote else config.artifacts or (run.store / "mlflow-artifacts").as_uri()
     # one process at a time: the first to open a database makes its tables
     with locked(run.store / "locks" / "mlflow.lock"):
@@ -59,6 +59,12 @@ def start(config: MLflowTrack, run: TrackedRun) -> MLflowTracker:
     tracker = MLflowTracker(client, made.info.run_id, uri, config, run)
     tracker.parameters()
     return tracker
+
+
+def _is_here(place: str) -> bool:
+    """Whether a place is reached without a network: a path, or an address of a file."""
+    scheme, colon, _ = place.partition(":")
+    return not colon or scheme == "file" or scheme.partition("+")[0] == "sqlite"
 
 
 def _client(uri: str, config: MLflowTrack) -> MlflowClient:
@@ -100,7 +106,7 @@ class MLflowTracker:
         self.id = id
         self.run = run
         remote = uri.startswith(REMOTE)
-        self.address = f"mlflow run {id}" if config.uri.startswith("${") else f"mlflow run {id} in {uri}"
+        self.address = f"mlflow run {id}" if config.database else f"mlflow run {id} in {uri}"
         model = config.model or run.recipe
         self.registry = Registry(client, id, model, bool(config.model), remote) if config.registry else None
 

@@ -126,6 +126,34 @@ def test_a_server_is_not_asked_when_the_network_is_forbidden(
     assert "LLMOPS_OFFLINE" in warning
 
 
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [("uri=postgresql://127.0.0.1:9/x", "uri"), ("artifacts=s3://bucket/x", "artifacts")],
+)
+def test_no_other_place_on_the_network_is_used_when_it_is_forbidden(
+    project: Project, monkeypatch: pytest.MonkeyPatch, override: str, what: str
+) -> None:
+    monkeypatch.setenv("LLMOPS_OFFLINE", "1")
+    run = project.run("track=mlflow", f"track.mlflow.{override}")
+    (warning,) = run.document["warnings"]
+    assert f"MLflow's {what} would need the network, which LLMOPS_OFFLINE forbids" in warning
+
+
+def test_a_databases_address_may_be_a_secret(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_DATABASE", f"sqlite:///{tmp_path}/hidden-place.db")
+    run = project.run("track=mlflow", "track.mlflow.database=${secret:MLFLOW_DATABASE}")
+    assert run.document.get("warnings", []) == []
+    assert recorded(MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/hidden-place.db"))
+    assert "hidden-place" not in (run.folder / "manifest.json").read_text()
+
+
+def test_a_password_in_the_address_is_refused_and_not_echoed(project: Project) -> None:
+    (problem,) = project.problems("track=mlflow", "track.mlflow.uri=postgresql://me:hunter2@db/x")
+    assert "uri holds a password" in problem.what and "hunter2" not in str(problem)
+
+
 def test_no_secret_is_written_to_the_database(
     project: Project, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
