@@ -14,12 +14,11 @@ from llmops_report import reading
 from llmops_report.facts import Facts, Gate, errors, gates, of_kind, steps_of
 
 RELEASE_NAME = re.compile(r"\br-\d+\b")
-STATUSES = ("done", "refused", "failed", "interrupted", "running")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`status` is one of STATUSES, or "unknown"; the rest are sentences for a person."""
+    """`status` is the run's, or "unknown"; the rest are sentences for a person."""
 
     status: str
     headline: str
