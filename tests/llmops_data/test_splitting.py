@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmops_core.errors import DataError
 from llmops_core.step import StepRun
 from llmops_data.config import Exact, Near, Split, Splits
 from llmops_data.exact import exact
 from llmops_data.grouping import Groups
 from llmops_data.near import near
 from llmops_data.rows import Link, Message, Row
-from llmops_data.splitting import LEFT_OUT, NAMES, deal
+from llmops_data.splitting import LEFT_OUT, NAMES, deal, time_of
 
 SPLITS = Splits(Split(0.5), Split(0.25), Split(0.25))
 TEXTS = st.lists(st.text(alphabet="abc ", min_size=1, max_size=14).filter(str.strip), min_size=1, max_size=30)
@@ -113,3 +117,65 @@ def test_a_cap_chooses_by_seed_and_keeps_most_of_its_choice_among_more_rows() ->
     assert max(first) > 500
     assert first != chosen(1000, 1)
     assert len(set(first) & set(chosen(1100, 0))) > 75
+
+
+def with_facts(count: int, **facts: Callable[[int], Any]) -> list[Row]:
+    return [
+        dataclasses.replace(row, facts={name: make(number) for name, make in facts.items()})
+        for number, row in enumerate(made([f"text {number}" for number in range(count)]))
+    ]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        lambda n: f"2026-01-{n % 28 + 1:02d}",
+        lambda n: f"2026-03-01T{n % 24:02d}:00:00+02:00",
+        lambda n: (n * 37) % 100,
+    ],
+)
+def test_by_time_the_newest_rows_are_the_tests(when: Callable[[int], Any]) -> None:
+    rows = with_facts(100, date=when)
+    splits = split_rows(dataclasses.replace(SPLITS, by="time", time="date"), rows, [])
+    assert [len(splits[name]) for name in NAMES] == [50, 25, 25]
+    times = {name: [time_of(row, "date") for row in found] for name, found in splits.items()}
+    assert max(times["train"]) <= min(times["validation"])
+    assert max(times["validation"]) <= min(times["test"])
+
+
+def test_by_time_a_group_is_as_old_as_its_newest_row() -> None:
+    rows = with_facts(100, date=lambda n: n)
+    splits = split_rows(dataclasses.replace(SPLITS, by="time", time="date"), rows, linked(rows, [(0, 99)]))
+    where = places(splits)
+    assert where["0"] == where["99"] == "test"
+    assert where["1"] == "train"
+
+
+def test_stratified_each_value_has_its_share_in_every_split() -> None:
+    rows = with_facts(400, label=lambda n: "rare" if n % 20 == 0 else "usual")
+    splits = split_rows(dataclasses.replace(SPLITS, stratify="label"), rows, linked(rows, [(0, 1), (2, 3)]))
+    rare = {name: sum(row.facts["label"] == "rare" for row in found) for name, found in splits.items()}
+    assert [rare[name] for name in NAMES] == pytest.approx([10, 5, 5], abs=1)
+    assert [len(splits[name]) for name in NAMES] == pytest.approx([200, 100, 100], abs=2)
+    where = places(splits)
+    assert where["0"] == where["1"] and where["2"] == where["3"]
+
+
+def test_rows_without_the_fact_a_split_goes_by_are_named() -> None:
+    rows = [*with_facts(3, date=lambda n: n), *made(["x"], start=3)]
+    by_time = dataclasses.replace(SPLITS, by="time", time="date")
+    with pytest.raises(DataError, match=r"3: it has no date.*keep: \[date\]"):
+        split_rows(by_time, rows, [])
+    with pytest.raises(DataError, match=r"3: it has no date"):
+        split_rows(dataclasses.replace(SPLITS, stratify="date"), rows, [])
+    with pytest.raises(DataError, match=r"'yesterday' is no date.*2026-11-20"):
+        split_rows(by_time, with_facts(1, date=lambda n: "yesterday"), [])
+
+
+def test_a_split_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ValueError, match="say both"):
+        Splits(by="time")
+    with pytest.raises(ValueError, match="say both"):
+        Splits(time="date")
+    with pytest.raises(ValueError, match="cannot be stratified"):
+        Splits(by="time", time="date", stratify="label")
