@@ -167,6 +167,12 @@ class Training(lightning.LightningModule):
         with self.trainer.precision_plugin.forward_context(), evaluating(self.network):
             total = self.team.sum(summed_loss(self.network, self.objective, batches, self.threads))
         loss = total / self.team.sum(sum(weight for _, weight in self.validation))
+        if not math.isfinite(loss):
+            raise StepError(
+                f"the validation loss is {loss} after optimizer step {self.done}",
+                where=self.run.step,
+                remedy="Lower lr or raise warmup_steps. The last good checkpoint is kept.",
+            )
         self.rows.append({"step": self.done, "validation_loss": loss})
         self.run.metric("validation_loss", loss, at=self.done)
         best = best_of(self.rows)

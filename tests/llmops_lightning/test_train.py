@@ -169,6 +169,14 @@ def test_a_loss_that_is_no_number_stops_and_names_its_step(
         train(settings(lr=1e38, gradient_clip=None, warmup_steps=0), make_run(), model=base, data=data)
 
 
+def test_a_validation_loss_that_is_no_number_stops_too(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
+) -> None:
+    config = settings(lr=1e38, gradient_clip=None, warmup_steps=0, max_steps=1)
+    with pytest.raises(StepError, match=r"the validation loss is (nan|inf) after optimizer step 1\b"):
+        train(config, make_run(), model=base, data=data)
+
+
 def test_ctrl_c_stays_a_keyboard_interrupt_and_the_next_one_works(
     base: Model, data: Dataset, make_run: MakeRun, settings: Settings
 ) -> None:
