@@ -23,6 +23,8 @@ PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]*[A-Za-z0-9])?")
 VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_\-]*")
 REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]*/[A-Za-z0-9_][A-Za-z0-9._\-]*")
 PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
+USER = re.compile(r"//[^/?#]*@")
+"""On the web a token may be the user's name alone; elsewhere what stands there may be a container."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -73,9 +75,9 @@ def parse(text: str) -> Address:
         return _package(text, rest[2:])
     if scheme == "hf":
         return _repository(text, rest[2:])
-    if PASSWORD.match(rest):
+    if PASSWORD.match(rest) or (scheme in ("http", "https") and USER.match(rest)):
         raise AddressError(
-            "it holds a password, which would be written to records",
+            "it holds a password or token, which would be written to records",
             where=f"{scheme}://",
             remedy="Take it out: credentials belong in the environment or in token: ${secret:NAME}.",
         )

@@ -70,9 +70,11 @@ def test_a_wrong_address_says_what_is_wrong_and_how_to_write_it(text: str, what:
     assert remedy in str(caught.value)
 
 
-def test_a_password_in_an_address_is_refused_and_not_echoed() -> None:
+@pytest.mark.parametrize("who", ["someone:hunter2", "hunter2", "hunter2:"])
+def test_a_password_in_an_address_is_refused_and_not_echoed(who: str) -> None:
+    assert parse("abfs://container@account.dfs.core.windows.net/rows").scheme == "abfs"
     with pytest.raises(AddressError) as caught:
-        parse("https://someone:hunter2@example.org/rows.jsonl")
+        parse(f"https://{who}@example.org/rows.jsonl")
     assert "hunter2" not in str(caught.value)
     assert "secret" in str(caught.value)
 
