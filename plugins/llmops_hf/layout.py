@@ -43,6 +43,9 @@ def gguf_file(place: Path, file: str | None) -> Path | None:
     if not place.is_dir():
         raise StepError("there is no such folder", where=str(place), remedy="Check the path.")
     if file is not None:
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            # a step's key covers the folder's content and nothing beside it
+            raise StepError(f"{file} leads out of the folder", where="file", remedy="Name a file in it.")
         if not (place / file).is_file() or not file.endswith(".gguf"):
             raise StepError(
                 f"the folder has no GGUF file {file}", where="file", remedy=_listing(place, "*.gguf")

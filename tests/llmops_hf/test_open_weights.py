@@ -150,6 +150,17 @@ def test_one_of_several_gguf_files_must_be_named(
         open_weights(HfModel(path=str(place), file="three.gguf"), make_run("wrong"))
 
 
+@pytest.mark.parametrize("up", ["../", "{}/"])
+def test_a_gguf_file_outside_the_folder_is_refused(
+    write_gguf: Callable[..., Path], tmp_path: Path, make_run: MakeRun, up: str
+) -> None:
+    write_gguf(tmp_path / "outside.gguf")
+    (tmp_path / "inside").mkdir()
+    config = HfModel(path=str(tmp_path / "inside"), file=up.format(tmp_path) + "outside.gguf")
+    with pytest.raises(StepError, match="leads out of the folder"):
+        open_weights(config, make_run())
+
+
 def test_pickled_weights_are_refused(folder: Path, tmp_path: Path, make_run: MakeRun) -> None:
     place = copied(folder, tmp_path / "pickled", "model.safetensors")
     (place / "pytorch_model.bin").write_bytes(b"\x80\x04.")
