@@ -13,7 +13,9 @@ HIDDEN = "[secret]"
 SHORTEST = 6
 """Characters. Hiding a shorter value would tear holes into ordinary words."""
 _NAMED_IN = re.compile(r"\$\{secret:([^}]+)\}")
-_LOOKS_SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSPHRASE|API_KEY|ACCESS_KEY|PRIVATE_KEY)$")
+_LOOKS_SECRET = re.compile(
+    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY(_ID)?|PRIVATE_?KEY)$"
+)
 
 
 class Secrets:

@@ -194,6 +194,14 @@ def test_the_names_in_a_recipe_are_found_wherever_they_stand() -> None:
     assert list(named_in(values)) == ["A", "B_2", "C"]
 
 
+@pytest.mark.parametrize("name", ["DB_PASSWD", "ACME_APIKEY", "AWS_ACCESS_KEY_ID", "MY_PRIVATEKEY"])
+def test_variables_named_like_a_secret_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "abcdefgh")
+    secrets = Secrets()
+    secrets.expect_usual()
+    assert secrets.redact("it is abcdefgh") == "it is [secret]"
+
+
 def test_the_environment_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "abcdefgh")
     monkeypatch.setenv("SOME_PATH", "/usr/bin")
