@@ -15,7 +15,21 @@ if TYPE_CHECKING:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-@click.group()
+class DataCommands(click.Group):
+    """A group whose commands say what has to be installed for them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. Raises UsageError when a library is missing."""
+        from llmops_core.errors import UsageError
+
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            remedy = "Run: pip install 'llmops[data]'"
+            raise UsageError(f"this needs {error.name}, which is not installed", remedy=remedy) from error
+
+
+@click.group(cls=DataCommands)
 @click.option(
     "--store", metavar="FOLDER", help="The store to look into.  [default: $LLMOPS_STORE or .llmops]"
 )

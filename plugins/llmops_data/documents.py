@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from llmops_core.errors import DataError
 from llmops_data.entries import Broken, Record
 from llmops_data.opening import LONGEST_LINE
 
@@ -94,11 +95,15 @@ def visible(markup: str, name: str = "") -> tuple[str, str]:
 
 
 def read_pdf(path: Path, title: str) -> Iterator[Record | Broken]:
-    """The text of a PDF's pages; what cannot be read is broken."""
+    """The text of a PDF's pages; what cannot be read is broken. Raises DataError without pypdf."""
     import logging
 
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    try:
+        from pypdf import PdfReader
+        from pypdf.errors import PyPdfError
+    except ImportError as error:
+        remedy = "Run: pip install 'llmops[data]'"
+        raise DataError("reading PDF needs pypdf", where=title, remedy=remedy) from error
 
     # it tells every oddity of a file; what makes a file unreadable is told as an entry
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)

@@ -11,6 +11,7 @@ import lzma
 import os
 import shutil
 import sqlite3
+import sys
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -326,3 +327,16 @@ def test_sources_are_mixed_by_weight_and_the_scarcest_gives_all(run: StepRun, tm
     chosen = [int(one.partition(":")[2]) for one in origins if one.startswith("large")]
     assert chosen == sorted(chosen) and max(chosen) > 100
     assert "170 over their source's weight" in found.note
+
+
+def test_a_reader_that_is_not_installed_says_what_to_install(
+    run: StepRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tale.pdf").write_bytes(DOCUMENTS["tale.pdf"])
+    database(tmp_path / "talks.db")
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(DataError, match=r"PDF needs pypdf.*pip install"):
+        read(run, DialogueData(source=str(tmp_path / "tale.pdf"), shape="text"))
+    with pytest.raises(DataError, match=r"needs sqlalchemy.*pip install"):
+        pairs(run, Source(f"file:{tmp_path / 'talks.db'}", query="select * from talks"))

@@ -266,3 +266,10 @@ def test_a_sample_is_the_same_whoever_takes_it(shelf: Shelf, monkeypatch: pytest
     first, second = profile(dataset), profile(dataset)
     assert first == second
     assert 50 < first["sampled"] < 160
+
+
+def test_a_library_that_is_missing_is_named(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.put({"train": pairs(1)})
+    monkeypatch.setitem(sys.modules, "llmops_data.profile", None)
+    with pytest.raises(UsageError, match=r"not installed.*pip install 'llmops\[data\]'"):
+        shelf.types("show")
