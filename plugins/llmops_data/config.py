@@ -261,7 +261,7 @@ class Language:
         0.5, doc="Below it the language is unknown (und), which is kept.", at_least=0, at_most=1
     )
     characters: int = setting(
-        1000, doc="How much of each text's beginning is looked at.", unit="characters", at_least=20
+        400, doc="How much of each row's beginning is looked at.", unit="characters", at_least=20
     )
 
 

@@ -101,7 +101,7 @@ class _Kept:
             self._words.update(found)
             self._pairs.update(pairwise(found))
         self._openings[" ".join(said[0].lower().split()[:3])] += 1
-        self._languages[_language(" ".join(said)[:1000])] += 1
+        self._languages[_language(" ".join(said)[:400])] += 1
 
     def _ends(self) -> list[tuple[int, str, str]]:
         ranked = sorted(self._extremes)
