@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class ServerSettings:
     device: str
     dtype: str
     merge_adapter: bool
+    below: Sequence[str] = ()
+    """Adapters that `adapter` was trained over, the first trained first: added into the weights."""
     format: int = FORMAT
 
     def write(self, path: Path) -> None:
@@ -58,18 +61,21 @@ class ServerSettings:
 def settings_for(config: OpenaiServerDeploy, release: Release) -> ServerSettings:
     """What the server of `release` is told. Raises StepError for a model that cannot be served."""
     model = release.candidate
-    adapter = (model.folder / "adapter_config.json").exists()
-    weights = model.base if adapter else model
-    if weights is None:
-        raise StepError(
-            f"{model.name} is an adapter, and the release does not say over which base model",
-            remedy="Train it again with this version of llmops.",
-        )
+    weights, adapters = model, list[str]()
+    while (weights.folder / "adapter_config.json").exists():
+        adapters.insert(0, str(weights.folder.absolute()))
+        if weights.base is None:
+            raise StepError(
+                f"{weights.name} is an adapter, and the release does not say over which base model",
+                remedy="Train it again with this version of llmops.",
+            )
+        weights = weights.base
     return ServerSettings(
         release=release.digest,
         model_name=config.model_name or model.name,
         weights=str(weights.folder.absolute()),
-        adapter=str(model.folder.absolute()) if adapter else None,
+        adapter=adapters[-1] if adapters else None,
+        below=tuple(adapters[:-1]),
         context=weights.context,
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,

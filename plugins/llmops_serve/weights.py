@@ -106,6 +106,10 @@ def _model(
 ) -> Any:
     def read() -> Any:
         model: Any = AutoModelForCausalLM.from_pretrained(settings.weights, dtype=dtype, **WEIGHTS_ONLY)
+        for adapter in settings.below:
+            if _touches_tied_weights(model, adapter):
+                raise ValueError(f"the adapter {adapter} changes a matrix that the model uses twice")
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
         return model.to(device).eval()
 
     if settings.adapter is None:

@@ -13,8 +13,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from llmops_core.artifacts import Release
 from llmops_serve import weights
-from llmops_serve.server_settings import ServerSettings
+from llmops_serve.config import OpenaiServerDeploy
+from llmops_serve.server_settings import ServerSettings, settings_for
 from llmops_serve.weights import load
 
 # peft 0.21 asks transformers 5.23 by an older name.
@@ -115,3 +117,21 @@ def test_code_that_lies_beside_weights_is_neither_run_nor_asked_about(
     with pytest.raises(ValueError, match="custom code"):
         load(dataclasses.replace(settings, weights=str(with_code)), print)
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_adapter_over_an_adapter_is_served_with_both(
+    release: Release, model_folder: Path, tmp_path: Path
+) -> None:
+    base = release.candidate
+    first = adapter(model_folder, tmp_path / "first", ["q_proj"])
+    one = dataclasses.replace(base, folder=first, base=base)
+    two = dataclasses.replace(base, folder=adapter(model_folder, tmp_path / "two", ["v_proj"]), base=one)
+    settings = settings_for(OpenaiServerDeploy(threads=1), dataclasses.replace(release, candidate=two))
+    settings_file = tmp_path / "server.json"
+    settings.write(settings_file)
+    found = load(ServerSettings.read(settings_file), print).model
+    with_first = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model_folder), str(first))
+    both = PeftModel.from_pretrained(with_first.merge_and_unload(), str(two.folder)).eval()
+    assert torch.allclose(chances(found), chances(both), atol=1e-4)
+    last_alone = load(dataclasses.replace(settings, below=()), print).model
+    assert not torch.allclose(chances(found), chances(last_alone), atol=1e-2)
