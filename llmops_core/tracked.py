@@ -262,7 +262,14 @@ def ended(run: Manifest, event: events.RunEnded) -> Ended:
     kept = ("name", "stage", "use", "status", "action", "key", "inputs", "output", "result", "seconds")
     steps = []
     for record in document["steps"]:
-        folder = {"folder": str(run.artifact(record["output"]).folder)} if record.get("output") else {}
-        steps.append({name: record[name] for name in kept if name in record} | folder)
+        steps.append({name: record[name] for name in kept if name in record} | _place(run, record))
     report = run.folder / "report.html"
     return Ended(event.status, str(error.get("what") or ""), steps, report if report.is_file() else None)
+
+
+def _place(run: Manifest, record: Mapping[str, Any]) -> dict[str, str]:
+    """Where what a step gave lies; nothing where it is gone, which must keep no record from being closed."""
+    try:
+        return {"folder": str(run.artifact(record["output"]).folder)} if record.get("output") else {}
+    except LlmopsError:
+        return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from llmops_core import events
+from llmops_core import events, tracked
 from llmops_core.errors import GateRefused, RecipeError
 from llmops_core.hookspecs import Implementation, hookimpl
 from llmops_core.manifest import Manifest
@@ -326,3 +327,10 @@ def test_the_tracker_in_the_documents_works_as_written(
     run = project.run("track=notes")
     assert (project.folder / "notes.txt").read_text() == f"recipe {run.id}: done\n"
     assert run.document.get("warnings", []) == []
+
+
+def test_a_record_is_closed_even_when_what_a_step_gave_is_gone(project: Project) -> None:
+    run = project.run()
+    shutil.rmtree(run.artifact(run.step("data")["output"]).folder.parent)
+    steps = {step["name"]: step for step in tracked.ended(run, events.RunEnded()).steps}
+    assert "folder" not in steps["data"] and Path(steps["train"]["folder"]).is_dir()
