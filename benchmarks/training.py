@@ -113,14 +113,22 @@ def main() -> None:
                 shutil.rmtree(Path(run["adapter"]), ignore_errors=True)
             runs[name].append(run)
             print(f"seed {seed} {name}: {json.dumps(run)}", flush=True)
-    tokens = runs["ours"][0]
-    results = {name: summed_up(of_arm, tokens) for name, of_arm in runs.items()}
-    share = [1 - bare["cpu"] / ours["cpu"] for ours, bare in zip(runs["ours"], runs["bare"], strict=True)]
+        keep("training", found | results(runs))  # after each seed: a busy machine takes its time
     prepared = {rows: arm("prepare", str(folder), rows) for rows in asked.prepare.split(",")}
     base = arm("score", str(folder), "none")["loss"]
-    found |= {"arms": results, "framework_share": share, "prepared": prepared, "heldout_loss_before": base}
+    found |= {**results(runs), "prepared": prepared, "heldout_loss_before": base}
     print(json.dumps(found, indent=1))
     print(f"kept in {keep('training', found)}")
+
+
+def results(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """All arms summed up, and the share of ours that a bare loop does without."""
+    tokens = runs["ours"][0]
+    share = [1 - bare["cpu"] / ours["cpu"] for ours, bare in zip(runs["ours"], runs["bare"], strict=True)]
+    return {
+        "arms": {name: summed_up(of_arm, tokens) for name, of_arm in runs.items()},
+        "framework_share": [round(one, 3) for one in share],
+    }
 
 
 if __name__ == "__main__":
