@@ -137,28 +137,8 @@ def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
     if problem := _of_another_contract(point, made_for):
         plugins.problems.append(problem)
         return
-    known = {name for name in vars(hookspecs) if name.startswith("llmops_")}
-    odd = [
-        name
-        for name in dir(module)
-        if name.startswith("llmops_") and name not in known and callable(getattr(module, name))
-    ]
-    for name in odd:
-        what = f"the plugin {point.name} has a function {name}, which is no hook"
-        remedy = did_you_mean(name, known) + "See docs/reference/hooks.md"
-        plugins.problems.append(Problem(str(point), what, remedy))
-    if odd:
+    if not _hooks_are_known(plugins, point, module):
         return
-    unmarked = [
-        name
-        for name in known
-        if callable(getattr(module, name, None)) and not hasattr(getattr(module, name), "llmops_impl")
-    ]
-    for name in unmarked:
-        what = f"{name} of the plugin {point.name} is not marked as a hook"
-        plugins.problems.append(
-            Problem(str(point), what, "Write @hookimpl above it (llmops_core.hookspecs).")
-        )
     try:
         manager.register(module, name=f"{point.distribution}:{point.name}")
         manager.check_pending()
@@ -175,6 +155,33 @@ def _register(plugins: Plugins, point: EntryPoint, module: Any) -> None:
         return
     if _offer(plugins, point, module):
         plugins.loaded.append((point, module))
+
+
+def _hooks_are_known(plugins: Plugins, point: EntryPoint, module: Any) -> bool:
+    """Whether no function of a plugin is named like a hook and is none; one without its mark is told only."""
+    known = {name for name in vars(hookspecs) if name.startswith("llmops_")}
+    odd = [
+        name
+        for name in dir(module)
+        if name.startswith("llmops_") and name not in known and callable(getattr(module, name))
+    ]
+    for name in odd:
+        what = f"the plugin {point.name} has a function {name}, which is no hook"
+        remedy = did_you_mean(name, known) + "See docs/reference/hooks.md"
+        plugins.problems.append(Problem(str(point), what, remedy))
+    if odd:
+        return False
+    unmarked = [
+        name
+        for name in known
+        if callable(getattr(module, name, None)) and not hasattr(getattr(module, name), "llmops_impl")
+    ]
+    for name in unmarked:
+        what = f"{name} of the plugin {point.name} is not marked as a hook"
+        plugins.problems.append(
+            Problem(str(point), what, "Write @hookimpl above it (llmops_core.hookspecs).")
+        )
+    return True
 
 
 def _written_contract(point: EntryPoint) -> int:
