@@ -202,8 +202,8 @@ def serve(  # noqa: PLR0913  # what the command line says, by name
     request = _serve_request(store, named.digest, environment, use, fields)
     opened, config = open_release(store, named.digest), worker.config(request)
     lines = _Serving(Journal(store.root, _warn), named, environment)
-    folder = store.temporary("serve")
     with lines.journal.lock(environment, FOREGROUND):
+        folder = store.temporary("serve")
         try:
             stop(lines.journal, environment, worker, f"replaced by {named.name}")
             run, function = worker.run_for(request, folder), resolve(implementation.foreground)

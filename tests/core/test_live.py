@@ -311,5 +311,9 @@ def test_the_key_of_a_server_in_the_foreground_is_shown_by_no_error(
     words = ["serve", "--use", "keyed", "--api-key", "MINE", "--store", str(project.store.root)]
     with redacted_streams(secrets):
         assert _status(words, True, secrets) == 1
+        with Journal(project.store.root).lock("dev", "somebody"):
+            assert _status(words, False, secrets) == 1
     said = capsys.readouterr().err
     assert "cannot serve with [secret]" in said and "very-secret-key" not in said
+    assert "environment dev is held by somebody" in said
+    assert not list((project.store.root / "tmp").iterdir())
