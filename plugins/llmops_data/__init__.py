@@ -1,1 +1,1 @@
-"""The data stage: reads dialogues, cleans and deduplicates them, and splits them without leaks."""
+"""The data stage: reads rows of any source, cleans, deduplicates and splits them, keeps their versions."""
