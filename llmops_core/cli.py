@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from llmops_core.secrets import Secrets
 
 INTERRUPTED = 130
+COMPLETING = "_LLMOPS_COMPLETE"
+"""The variable with which a shell asks for completion."""
 
 
 class Commands(click.Group):
@@ -97,6 +99,12 @@ def main() -> None:
 
 def _status(arguments: list[str], debug: bool, secrets: Secrets) -> int:
     """Run a command; gives the exit status it ends with."""
+    if COMPLETING in os.environ:
+        from click.shell_completion import add_completion_class
+
+        from llmops_core.bash_completion import Bash
+
+        add_completion_class(Bash)
     try:
         status = cli.main(arguments, prog_name="llmops", standalone_mode=False, obj=secrets)
         return status if isinstance(status, int) else 0

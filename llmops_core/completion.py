@@ -21,7 +21,8 @@ def recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
     if "/" in incomplete or incomplete.startswith("."):
         return [CompletionItem(incomplete, type="file")]
-    return [name for name in Library.of().recipe_names() if name.startswith(incomplete)]
+    here = sorted(path.name for path in Path().glob("*.yaml"))
+    return [name for name in (*Library.of().recipe_names(), *here) if name.startswith(incomplete)]
 
 
 def overrides(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -73,7 +74,7 @@ def _overrides(recipe: str, incomplete: str) -> Iterable[str]:
         group = "/".join([steps.get(first.partition("@")[0], first.partition("@")[0]), *rest])
         yield from (f"{key}={name}" for name in plugins.options(group, library))
         return
-    yield from (f"{group}=" for group in sorted(groups) if "/" not in group)
+    yield from (f"{group}=" for group in sorted(groups) if "/" in incomplete or "/" not in group)
     for name, stage in steps.items():
         choice = written.chosen(stage, name)
         # reading an implementation's fields takes time: only of the step that is being typed

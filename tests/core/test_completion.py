@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,51 @@ def test_steps_with_names_of_their_own_are_completed_too(project: Project) -> No
 def test_a_recipe_that_cannot_be_read_offers_nothing_and_says_nothing(project: Project, recipe: str) -> None:
     project.write("broken.yaml", "a: [\n")
     assert "train.lr=" not in offered(project.folder, f"check {recipe}", "train.")
+
+
+def in_bash(folder: Path, *words: str) -> list[str]:
+    """What bash itself is offered for words that it has broken at = and @."""
+    asks = f"COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}"
+    script = f"""
+        eval "$(_LLMOPS_COMPLETE=bash_source llmops)"
+        {asks}
+        _llmops_completion llmops 2>/dev/null
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    command = folder / "bin" / "llmops"
+    command.parent.mkdir()
+    start = "import sys; sys.argv[0] = 'llmops'; from llmops_core.cli import main; main()"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{start}" "$@"\n')
+    command.chmod(0o755)
+    told = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert told.stderr == ""
+    return told.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (("model", "="), {"local", "smollm2_135m"}),
+        (("model", "=", "lo"), {"local"}),
+        (("train.tuning", "=", "fu"), {"full"}),
+        (("data", "@", "documents", "=", "lo"), {"local"}),
+        (("train.l",), {"train.lr="}),
+        (("train/tun",), {"train/tuning="}),
+    ],
+)
+def test_bash_completes_what_it_has_broken_into_words(
+    project: Project, typed: tuple[str, ...], expected: set[str]
+) -> None:
+    assert expected <= set(found := in_bash(project.folder, "llmops", "run", "quickstart", *typed))
+    assert len(found) == len(set(found))
+
+
+def test_recipes_in_this_folder_are_offered_by_name(project: Project) -> None:
+    assert offered(project.folder, "run", "rec") == ["recipe.yaml"]
