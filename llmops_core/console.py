@@ -57,7 +57,7 @@ class Console:
             )
         elif isinstance(event, events.StepFailed):
             self._finish()
-            self._say(event.step, "failed")
+            self._say(event.step, event.status)
         elif isinstance(event, events.RunEnded):
             self._finish()
 

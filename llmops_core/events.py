@@ -58,9 +58,11 @@ class StepRetried(Event):
 
 @dataclass(frozen=True)
 class StepFailed(Event):
-    """A step failed for good."""
+    """A step failed for good, or a gate refused."""
 
     error: str = ""
+    status: str = "failed"
+    """ "failed" or "refused"."""
 
 
 @dataclass(frozen=True)

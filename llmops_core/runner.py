@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ from llmops_core.plan import PlannedStep, Planner, uncorrected
 from llmops_core.plugins import Plugins
 from llmops_core.releases import register
 from llmops_core.resolved import as_yaml, resolved
-from llmops_core.secrets import Secrets, named_in
+from llmops_core.secrets import SHORTEST, Secrets, named_in
 from llmops_core.stages import BY_NAME
 from llmops_core.store import Store
 from llmops_core.worker import StepRequest, Worker, request_for
@@ -87,6 +88,7 @@ class Runner:
         with log_file(self.manifest.folder / "log.txt", self.secrets):
             try:
                 self._tell(events.RunStarted())
+                self._secrets_at_hand()
                 for step in self.recipe.steps:
                     self._step(step)
                 status = "done"
@@ -100,6 +102,25 @@ class Runner:
             finally:
                 self._end(status, time.monotonic() - began)
         return self.manifest
+
+    def _secrets_at_hand(self) -> None:
+        """Raise SecretError now for what would fail after hours: a secret that is not set.
+
+        Of steps that will run on this machine; another launcher may find its secrets where it runs.
+        """
+        named = {step.name: set(named_in(self.recipe.values.get(step.name))) for step in self.recipe.steps}
+        if all(len(os.environ.get(name, "")) >= SHORTEST for names in named.values() for name in names):
+            return
+        for planned in self.planner.plan().steps:
+            here = planned.step.settings.launch.use in ("here", "process")
+            if planned.action == "reuse" or not here:
+                continue
+            for name in sorted(named[planned.step.name]):
+                try:
+                    self.secrets.read(name)
+                except SecretError as error:
+                    problem = error.problem
+                    raise SecretError(problem.what, where=planned.step.name, remedy=problem.remedy) from None
 
     # -- the record ------------------------------------------------------------------------------
 
@@ -198,7 +219,7 @@ class Runner:
         except LlmopsError as error:
             record["status"] = "refused" if isinstance(error, GateRefused) else "failed"
             self._failed(record, error)
-            self._tell(events.StepFailed(step.name, str(error)))
+            self._tell(events.StepFailed(step.name, str(error), record["status"]))
             raise
 
     def _plan(self, step: Step, record: dict[str, Any]) -> PlannedStep:

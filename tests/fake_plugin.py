@@ -83,6 +83,7 @@ class FakeDeploy:
 
     keep: bool = setting(False, doc="Stays up: a real process.")
     replicas: int = setting(1, doc="How many.", at_least=1, output=False)
+    token: str | None = setting(None, doc="A secret.", secret=True)
     fail: str = setting("", doc="Raises this.", output=False)
     pause: float = setting(0.0, doc="How long it takes.", unit="seconds", at_least=0, output=False)
 

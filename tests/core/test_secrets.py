@@ -109,6 +109,21 @@ def test_a_secret_that_is_not_set_is_named_and_the_step_fails(project: Project) 
         project.run("data.token='${secret:NOWHERE}'")
 
 
+def test_a_secret_that_a_late_step_lacks_is_told_before_the_first_one_runs(project: Project) -> None:
+    with pytest.raises(SecretError, match="deploy: the secret NOWHERE is not set"):
+        project.run("deploy.token='${secret:NOWHERE}'")
+    assert {step["status"] for step in read_run(project.store, "1").document["steps"]} == {"pending"}
+
+
+def test_a_secret_of_a_step_that_is_reused_need_not_be_set(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONCE", "a-long-secret")
+    project.run("data.token='${secret:ONCE}'")
+    monkeypatch.delenv("ONCE")
+    assert project.run("data.token='${secret:ONCE}'").step("data")["status"] == "reused"
+
+
 def test_a_secret_too_short_to_hide_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHORT", "done")
     with pytest.raises(SecretError, match="the secret SHORT has fewer than 6 characters"):
