@@ -113,6 +113,10 @@ class Composition:
             found.append(key)
             what = f"no such preset in {choice.group}/: {choice.name}"
             remedy = f"{did_you_mean(choice.name, names)}{where_to_look(choice.group)}"
+            groups = {*self.plugins.groups(), *self.library.groups}
+            if not names and choice.group not in groups:
+                what = f"there is no group {choice.group}"
+                remedy = f"{did_you_mean(choice.group, groups)}See: llmops show options"
             if choice.name == "???":
                 what, remedy = (
                     "a choice is required",

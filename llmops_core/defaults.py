@@ -118,7 +118,7 @@ def _follow(path: Path, name: str, library: Library, written: Written, trail: tu
         else:
             found = library.config(entry.name, trail[:1])
             if found is None or found in trail:
-                near = "" if found else did_you_mean(entry.name, ["base", *library.recipe_names()])
+                near = "" if found else did_you_mean(entry.name, ["_self_", "base", *library.recipe_names()])
                 what = f"{entry.name} includes itself" if found else f"there is no config named {entry.name}"
                 remedy = "Leave it out." if found else f"{near}See: llmops show recipes"
                 written.problems.append(Problem("defaults", what, remedy, entry.origin))

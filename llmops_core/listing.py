@@ -56,7 +56,7 @@ def plan(found: Plan, store: Path) -> str:
 def needs(estimates: Sequence[Estimate]) -> str:
     """ "~85 s, 2.1 GB memory"."""
     words = []
-    for one in estimates:
+    for one in sorted(estimates, key=lambda one: one.what != "time"):
         if one.what == "time":
             words.append(f"~{wording.duration(one.value)}")
         elif one.value:
@@ -137,7 +137,13 @@ def run(found: Manifest) -> str:
     head = f"run {found.id} · {document.get('recipe')} · {found.status} · {started}"
     if document.get("overrides"):
         head += f"\noverrides: {' '.join(document['overrides'])}"
-    lines = [head, "", run_table(document)]
+    steps = [
+        {**step, "status": found.status}
+        if found.status == "killed" and step.get("status") == "running"
+        else step
+        for step in document.get("steps", ())
+    ]
+    lines = [head, "", run_table({"steps": steps})]
     warnings = [text for step in document.get("steps", ()) for text in step.get("warnings", ())]
     lines += [f"  warning: {text}" for text in [*document.get("warnings", ()), *warnings]]
     if document.get("error"):
@@ -156,12 +162,21 @@ def run_table(document: Mapping[str, Any]) -> str:
         (
             str(step.get("name")),
             str(step.get("status")),
-            str(step.get("result") or (step.get("error") or {}).get("what") or step.get("reason") or ""),
+            str(step.get("result") or wrong(step) or step.get("reason") or ""),
             compared(step),
         )
         for step in document.get("steps", ())
     ]
     return columns(rows)
+
+
+def wrong(step: Mapping[str, Any]) -> str:
+    """What failed in a step, in one line, after the place when that is not the step itself."""
+    error = step.get("error") or {}
+    place = "" if error.get("where") == step.get("name") else error.get("where")
+    opening, *rest = str(error.get("what") or "").splitlines() or [""]
+    told = (place, opening, "; ".join(line.strip() for line in rest))
+    return ": ".join(text for text in told if text)
 
 
 def compared(step: Mapping[str, Any]) -> str:

@@ -94,9 +94,9 @@ class Library:
             path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser fails on ~nobody
             if path.is_file():
                 return path.resolve()
-            raise UsageError(
-                f"there is no recipe file {name}", remedy="Give a bundled name or a path to YAML."
-            )
+            found = [f"{name}{suffix}" for suffix in SUFFIXES if Path(f"{path}{suffix}").is_file()]
+            near = f"Did you mean {found[0]}?" if found else "Give a bundled name or a path to YAML."
+            raise UsageError(f"there is no recipe file {name}", remedy=near)
         names = self.recipe_names()
         if name in names:
             return names[name]

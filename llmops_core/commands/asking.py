@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 store_option = click.option(
     "--store", metavar="FOLDER", help="The store to look into.  [default: $LLMOPS_STORE or .llmops]"
 )
+
+
+def _other_store(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value:
+        ctx.obj = store_at(value)
+
+
+own_store_option = click.option(
+    "--store",
+    metavar="FOLDER",
+    expose_value=False,
+    callback=_other_store,
+    help="The store to look into, here or before the command.",
+)
+"""For the commands of a group that has `store_option`: the place does not matter."""
 environment_option = click.option(
     "--env", "environment", default="dev", show_default=True, help="The environment."
 )
@@ -54,14 +70,18 @@ def checked_recipe(
     from llmops_core.check import check as check_recipe
     from llmops_core.errors import UsageError
 
+    name = ""
     if from_run is not None:
+        record = run_record(store_at(store), from_run)
+        name = str(record.document.get("recipe") or "")
         overrides = [*([recipe] if recipe else []), *overrides]
-        recipe = str(run_record(store_at(store), from_run).folder / "recipe.yaml")
+        recipe = str(record.folder / "recipe.yaml")
     elif recipe is None:
         raise UsageError("which recipe?", remedy="Give a name (llmops show recipes), a path, or --from RUN.")
     if store is not None:
         overrides = [*overrides, f"store={store}"]
-    return check_recipe(recipe, overrides, plugins, modules=modules)
+    found = check_recipe(recipe, overrides, plugins, modules=modules)
+    return dataclasses.replace(found, name=name or found.name)
 
 
 def store_of(recipe: Recipe) -> Store:

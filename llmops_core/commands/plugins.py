@@ -41,7 +41,7 @@ def plugin_new(name: str, group: str, folder: str) -> None:
     from llmops_core.plugin_new import write_plugin
 
     place = write_plugin(name, group, Path(folder), loaded_plugins())
-    click.echo(f"wrote {place}\nnext: cd {place} && pip install -e . && pytest -q")
+    click.echo(f"wrote {place}\nnext: cd {place} && pip install -e '.[test]' && pytest -q")
 
 
 @plugin_group.command("check")

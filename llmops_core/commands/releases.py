@@ -13,6 +13,7 @@ from llmops_core.commands.asking import (
     environment_option,
     json_option,
     loaded_plugins,
+    own_store_option,
     store_at,
     store_option,
 )
@@ -39,6 +40,7 @@ def releases(ctx: click.Context, store: str | None, as_json: bool) -> None:
 @releases.command("show")
 @click.argument("release", default="latest", shell_complete=completion.releases)
 @json_option
+@own_store_option
 @click.pass_obj
 def releases_show(store: Store, release: str, as_json: bool) -> None:
     """A release: its model, gates and scores."""
@@ -50,6 +52,7 @@ def releases_show(store: Store, release: str, as_json: bool) -> None:
 @releases.command("history")
 @click.option("--env", "environment", default=None, help="Only this environment.")
 @json_option
+@own_store_option
 @click.pass_obj
 def releases_history(store: Store, environment: str | None, as_json: bool) -> None:
     """Every deployment: what was live, from when to when, by which run."""
@@ -62,6 +65,7 @@ def releases_history(store: Store, environment: str | None, as_json: bool) -> No
 @click.argument("time")
 @click.option("--env", "environment", default=None, help="Only this environment.")
 @json_option
+@own_store_option
 @click.pass_obj
 def releases_at(store: Store, time: str, environment: str | None, as_json: bool) -> None:
     """What was live at TIME, for instance 2026-11-20T09:00 (UTC unless it says otherwise)."""
@@ -72,6 +76,7 @@ def releases_at(store: Store, time: str, environment: str | None, as_json: bool)
 
 @releases.command("rollback")
 @environment_option
+@own_store_option
 @click.pass_obj
 def releases_rollback(store: Store, environment: str) -> None:
     """Put back what was live before, with the settings it was deployed with."""
@@ -83,6 +88,7 @@ def releases_rollback(store: Store, environment: str) -> None:
 
 @releases.command("stop")
 @environment_option
+@own_store_option
 @click.pass_obj
 def releases_stop(store: Store, environment: str) -> None:
     """Stop what is live in an environment."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmops_core.commands.asking import json_option, run_record, store_at, store_option
+from llmops_core.commands.asking import json_option, own_store_option, run_record, store_at, store_option
 from llmops_core.commands.printing import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def runs(ctx: click.Context, store: str | None, as_json: bool) -> None:
 @runs.command("show")
 @click.argument("run", default="latest")
 @json_option
+@own_store_option
 @click.pass_obj
 def runs_show(store: Store, run: str, as_json: bool) -> None:
     """A run: its steps, estimates beside actuals, warnings, error."""
@@ -52,17 +53,19 @@ def runs_show(store: Store, run: str, as_json: bool) -> None:
 @click.argument("old")
 @click.argument("new")
 @json_option
+@own_store_option
 @click.pass_obj
 def runs_diff(store: Store, old: str, new: str, as_json: bool) -> None:
     """What differs between two runs: config, packages, outputs, scores."""
     from llmops_core.differences import differences
 
-    print_rows(differences(run_record(store, old), run_record(store, new)), as_json)
+    print_rows(differences(run_record(store, old), run_record(store, new)), as_json, empty="no difference")
 
 
 @runs.command("rm")
 @click.argument("run", nargs=-1, required=True)
 @click.option("--force", is_flag=True, help="Also one that seems to be running, on a machine that is gone.")
+@own_store_option
 @click.pass_obj
 def runs_rm(store: Store, run: tuple[str, ...], force: bool) -> None:
     """Remove the record of runs; `llmops store gc` then frees what only they held."""
@@ -82,6 +85,7 @@ def store(ctx: click.Context, store: str | None) -> None:
 
 @store.command("verify")
 @json_option
+@own_store_option
 @click.pass_obj
 def store_verify(store: Store, as_json: bool) -> None:
     """Hash every file of every artifact anew."""
@@ -106,6 +110,7 @@ def store_verify(store: Store, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only list what would go.")
 @click.option("--all", "everything", is_flag=True, help="Also what the latest run of each recipe used.")
 @json_option
+@own_store_option
 @click.pass_obj
 def store_gc(store: Store, dry_run: bool, everything: bool, as_json: bool) -> None:
     """Remove what no running run, release, deployment, tag or latest run holds."""

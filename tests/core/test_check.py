@@ -261,6 +261,7 @@ def test_each_command_ends_with_status_2_tells_everything_and_writes_nothing(
         (["check", "quikstart"], "Did you mean quickstart?"),
         (["check", "./nothing.yaml"], "there is no recipe file ./nothing.yaml"),
         (["check", "./broken.yaml"], "invalid YAML"),
+        (["check", "./broken"], "Did you mean ./broken.yaml?"),
         (["chekc", "quickstart"], "chekc"),
         (["check"], "RECIPE"),
     ],

@@ -254,6 +254,23 @@ def test_a_file_that_cannot_be_read_is_told_with_its_line_beside_wrong_overrides
     assert {one.origin for one in found[1:]} == {"train/bad.yaml:2", "command line"}
 
 
+@pytest.mark.parametrize(
+    ("entry", "what", "remedy"),
+    [
+        ("trian: lightning", "there is no group trian", "Did you mean train?"),
+        ("train/tunning: lora", "there is no group train/tunning", "Did you mean train/tuning?"),
+        ("train: lightnign", "no such preset in train/: lightnign", "Did you mean lightning?"),
+        ("_slef_", "there is no config named _slef_", "Did you mean _self_?"),
+    ],
+)
+def test_a_slip_in_a_defaults_list_is_told_with_what_was_meant(
+    project: Project, entry: str, what: str, remedy: str
+) -> None:
+    project.write("recipe.yaml", f"defaults:\n  - base\n  - data: fake\n  - {entry}\n")
+    (found,) = [one for one in project.problems() if one.origin == "recipe.yaml:4"]
+    assert (found.what, remedy in found.remedy) == (what, True)
+
+
 def test_a_preset_with_a_defaults_list_is_told(project: Project) -> None:
     project.write("train/mine.yaml", "defaults: [x]\nuse: fake\n")
     found = only(project.problems("train=mine"))

@@ -10,7 +10,8 @@ import pytest
 
 from llmops_core import listing
 from llmops_core.errors import Problem
-from llmops_core.manifest import read_run
+from llmops_core.hookspecs import Estimate
+from llmops_core.manifest import Manifest, read_run
 from tests.conftest import CommandLine, Project
 
 
@@ -94,8 +95,62 @@ def test_every_end_has_its_exit_status(
     assert len(told.stderr.splitlines()) < 20
 
 
+@pytest.mark.parametrize(
+    "words", [("runs",), ("runs", "show"), ("store", "verify"), ("store", "gc"), ("releases", "history")]
+)
+def test_the_store_may_be_named_after_the_command(
+    project: Project, llmops: CommandLine, words: tuple[str, ...]
+) -> None:
+    llmops("run", "recipe.yaml", "--store", "elsewhere")
+    told = llmops(*words, "--store", "elsewhere")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == llmops(words[0], "--store", "elsewhere", *words[1:]).stdout
+    assert llmops(*words).stdout != told.stdout or words[0] == "store"
+
+
+def test_a_failed_step_names_the_file_that_it_failed_on() -> None:
+    error = {"where": "file:rows.jsonl", "what": "there is not one row in it"}
+    steps = [{"name": "data", "status": "failed", "error": error}]
+    assert "file:rows.jsonl: there is not one row in it" in listing.run_table({"steps": steps})
+    error.update(where="data", what="two gates missed\n  bleu is low\n  nll is high")
+    assert listing.run_table({"steps": steps}).endswith("two gates missed: bleu is low; nll is high")
+
+
+def test_a_step_that_a_killed_run_was_at_is_shown_as_killed(project: Project) -> None:
+    found = project.run()
+    found.document["status"] = found.step("train")["status"] = "running"
+    killed = Killed(found.folder, found.document, found.store)
+    assert re.search(r"^  train +killed", listing.run(killed), re.MULTILINE)
+
+
+class Killed(Manifest):
+    """The record of a run whose process is gone."""
+
+    @property
+    def status(self) -> str:
+        return "killed"
+
+
+def test_two_runs_alike_differ_in_nothing(project: Project, llmops: CommandLine) -> None:
+    for _ in range(2):
+        llmops("run", "recipe.yaml", "~deploy")
+    assert llmops("runs", "diff", "1", "2").stdout == "no difference\n"
+
+
+def test_a_run_that_repeats_another_bears_its_recipe_s_name(project: Project, llmops: CommandLine) -> None:
+    project.write("own.yaml", (project.folder / "recipe.yaml").read_text())
+    llmops("run", "own.yaml")
+    assert llmops("plan", "--from", "1").stdout.startswith("own · ")
+
+
+def test_time_stands_before_memory_whatever_order_a_plugin_tells_them_in() -> None:
+    found = [Estimate("memory", 2e9, "measured"), Estimate("time", 3.0, "measured")]
+    assert listing.needs(found) == listing.needs(found[::-1]) == "~3.0 s, 2.0 GB memory"
+
+
 def test_a_refused_gate_still_shows_the_table_and_the_scores(project: Project, llmops: CommandLine) -> None:
     told = llmops("run", "recipe.yaml", "release.at_least=0.9")
+    assert re.search(r"^  release +refused$", told.stderr, re.MULTILINE)
     assert re.search(r"^  evaluate +done +accuracy 0\.5", told.stdout, re.MULTILINE)
     assert re.search(r"^  release +refused +accuracy 0\.5 is below 0\.9 by 0\.4", told.stdout, re.MULTILINE)
     assert re.search(r"^  deploy +pending", told.stdout, re.MULTILINE)
