@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from llmops_core.errors import UsageError
@@ -44,11 +46,24 @@ def members(plugins: Plugins, group: str) -> list[dict[str, Any]]:
     rows = []
     for name in plugins.options(group, plugins.library):
         preset = plugins.library.preset(group, name)
-        implementation = plugins.find(group, name)
+        implementation = plugins.behind(group, name)
         kind = "preset" if preset else "implementation"
-        about = implementation.about if implementation else ""
+        about = (preset and _opening(preset)) or (implementation.about if implementation else "")
         rows.append({"name": name, "kind": kind, "about": about, "file": shown(preset) if preset else ""})
     return rows
+
+
+def _opening(preset: Path) -> str:
+    """The first sentence of the comment that a preset begins with; lines for machines are passed over."""
+    try:
+        lines = preset.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    told = (line.removeprefix("#").strip() for line in comment)
+    first = next((line for line in told if not line.startswith(("@package", "yaml-language-server"))), "")
+    sentence, stop, _ = first.partition(". ")
+    return sentence + stop.strip()
 
 
 def fields(plugins: Plugins, group: str, name: str) -> list[dict[str, Any]]:

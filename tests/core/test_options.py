@@ -34,6 +34,15 @@ def test_presets_and_implementations_are_told_apart(project: Project) -> None:
     assert found["fake"]["kind"] == "implementation"
 
 
+def test_a_preset_says_what_it_is_for_or_what_its_implementation_does(project: Project) -> None:
+    found = rows(options.members(project.plugins(), "data"), "name")
+    assert found["local"]["about"].startswith("Your own rows: ")
+    environments = rows(options.members(project.plugins(), "env"), "name")
+    assert environments["prod"]["about"] == "The environment prod: its own live deployment and history."
+    models = rows(options.members(project.plugins(), "model"), "name")
+    assert models["local"]["about"] == models["open_weights"]["about"] != ""
+
+
 def test_the_fields_of_a_preset_are_those_of_its_implementation(project: Project) -> None:
     plugins = project.plugins()
     assert options.fields(plugins, "model", "smollm2_135m") == options.fields(

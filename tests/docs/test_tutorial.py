@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def follow(environment: Environment, folder: Path) -> Path:
 
 
 def _words(line: str) -> list[str]:
-    words = line.split()
+    words = shlex.split(line)
     # what the machine's index would be asked for is here already
     offline = ["--no-build-isolation"] if words[:2] in (["pip", "install"], ["pip", "wheel"]) else []
     return [*words[:2], *offline, *words[2:]]
