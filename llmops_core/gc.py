@@ -18,6 +18,9 @@ from llmops_core.processes import is_gone
 from llmops_core.releases import all_releases
 from llmops_core.store import Store
 
+CACHED = 14 * 24 * 3600
+"""Seconds that what steps kept for later runs stays after its last use."""
+
 
 @dataclass(frozen=True)
 class Garbage:
@@ -42,6 +45,8 @@ def collect(store: Store, *, keep_latest: bool = True, dry_run: bool = False) ->
         held = holding(store, kept)
         found = [*_artifacts(store, held), *_keys(store, held), *_temporary(store), *_holds(store, kept)]
         found += _scratch(store, kept)
+        if not any(run.status == "running" for run in kept):
+            found += _cached(store, CACHED if keep_latest else 0)
         for garbage in () if dry_run else found:
             if garbage.what == "scratch":
                 _put_aside_unless_held(garbage.path, aside)
@@ -75,6 +80,8 @@ def holding(store: Store, kept: Iterable[Manifest]) -> set[str]:
     roots = {release.digest for release in all_releases(store)}
     for deployment in Journal(store.root, lambda text: None).history():
         roots.add(deployment.digest)
+    # a tag (tags/NAME.json) names a dataset that somebody relies on
+    roots |= {str(read_json(place)["digest"]) for place in (store.root / "tags").glob("[!.]*.json")}
     for run in kept:
         roots |= set(digests(run))
         if run.status == "running":
@@ -123,6 +130,17 @@ def _holds(store: Store, kept: Iterable[Manifest]) -> Iterator[Garbage]:
     for place in _members(store.root / "holds"):
         if place.name not in running:
             yield Garbage(place, "hold", 0)
+
+
+def _cached(store: Store, seconds: float) -> Iterator[Garbage]:
+    """What steps kept for later runs and nobody used for so long: it can be made again."""
+    for place in _members(store.root / "cache" / "data"):
+        try:
+            used = (place / "entry.json").stat().st_mtime
+        except FileNotFoundError:
+            used = 0.0
+        if time.time() - used > seconds:
+            yield Garbage(place, "cache", _size(place))
 
 
 def _scratch(store: Store, kept: Iterable[Manifest]) -> Iterator[Garbage]:

@@ -13,6 +13,7 @@ import pytest
 from llmops_core import events
 from llmops_core import gc as gc_module
 from llmops_core.errors import StoreError
+from llmops_core.files import write_json
 from llmops_core.gc import Garbage, collect
 from llmops_core.hookspecs import hookimpl
 from llmops_core.manifest import read_run, remove_run
@@ -242,3 +243,23 @@ def test_scratch_that_a_step_took_up_after_it_was_found_stays(
         assert (kept / "checkpoint").read_text() == "half"
     collect(store)
     assert not kept.exists()
+
+
+def test_a_tagged_dataset_is_kept_and_what_steps_kept_long_ago_goes(project: Project) -> None:
+    done = project.run()
+    dataset = done.step("data")["output"]
+    write_json(project.store.root / "tags" / "best.json", {"digest": dataset})
+    remove_run(project.store, "1")
+    for name, age in (("old", 15), ("young", 1)):
+        entry = project.store.root / "cache" / "data" / name / "entry.json"
+        write_json(entry, {})
+        used = time.time() - age * 24 * 3600
+        os.utime(entry, (used, used))
+    for release in (project.store.root / "releases").glob("*.json"):
+        release.unlink()
+    (project.store.root / "deployments.jsonl").unlink()
+    collect(project.store)
+    assert artifacts(project) == {dataset}
+    assert [place.name for place in (project.store.root / "cache" / "data").iterdir()] == ["young"]
+    collect(project.store, keep_latest=False)
+    assert list((project.store.root / "cache" / "data").iterdir()) == []
