@@ -72,7 +72,7 @@ def total(found: Plan) -> str:
     memory = max((one.value for step in running for one in step.estimates if one.what == "memory"), default=0)
     words = [
         f"~{wording.duration(time)}" if time else "",
-        f"{wording.size(download)} to download" if download else "",
+        f"{wording.size(download)} to download{_forbidden()}" if download else "",
         f"{wording.size(memory)} of memory at most" if memory else "",
     ]
     said = ", ".join(word for word in words if word)
@@ -83,6 +83,12 @@ def total(found: Plan) -> str:
         if estimate.value
     ]
     return f"\nexpected: {said}\n{columns(bases)}" if said else ""
+
+
+def _forbidden() -> str:
+    from llmops_core.worker import offline
+
+    return " (which LLMOPS_OFFLINE forbids)" if offline() else ""
 
 
 def plan_document(found: Plan) -> dict[str, Any]:

@@ -64,6 +64,10 @@ class Store:
             document = read_json(self.root / "store.json")
         except FileNotFoundError:
             return None
+        except NotADirectoryError:
+            raise StoreError(
+                f"the store {self.root} is not a folder", remedy="Set store=FOLDER, --store or $LLMOPS_STORE."
+            ) from None
         changed = migrate(document, FORMAT, STORE_MIGRATIONS, f"the store {self.root}")
         return changed if changed != document else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,22 @@ class Killed(Manifest):
     @property
     def status(self) -> str:
         return "killed"
+
+
+def test_a_store_that_is_a_file_is_told(project: Project, llmops: CommandLine) -> None:
+    told = llmops("runs", "--store", "recipe.yaml")
+    assert told.stderr.startswith("error: the store recipe.yaml is not a folder. Set store=FOLDER")
+
+
+def test_a_plan_says_that_what_it_would_download_is_forbidden(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = SimpleNamespace(name="model")
+    planned = SimpleNamespace(step=step, action="run", estimates=[Estimate("download", 5e6, "its index")])
+    found: Any = SimpleNamespace(steps=[planned])
+    assert "forbids" not in listing.total(found)
+    monkeypatch.setenv("LLMOPS_OFFLINE", "1")
+    assert "expected: 5.0 MB to download (which LLMOPS_OFFLINE forbids)" in listing.total(found)
 
 
 def test_two_runs_alike_differ_in_nothing(project: Project, llmops: CommandLine) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llmops_core.locate import bundled
 from llmops_core.nodes import header_package, leaves, read_nodes, shown
 from llmops_core.origins import Origins, trace
 from tests.conftest import RECIPE, Project
@@ -20,7 +21,9 @@ def test_every_value_knows_the_file_and_line_that_wrote_it_last(project: Project
     assert recipe.origin("train.warmup_steps") == "train/mine.yaml:4"
     assert recipe.origin("model.size") == "command line"
     assert recipe.origin("deploy.replicas") == "command line"
-    assert recipe.origin("seed").endswith("conf/base.yaml:3")
+    base = (bundled("conf") / "base.yaml").read_text(encoding="utf-8").splitlines()
+    (line,) = [number for number, text in enumerate(base, start=1) if text.startswith("seed:")]
+    assert recipe.origin("seed").endswith(f"conf/base.yaml:{line}")
     assert recipe.origin("store") == ""
 
 
