@@ -20,7 +20,7 @@ from typing import Any
 
 from llmops_core import errors, events
 from llmops_core.artifacts import Artifact
-from llmops_core.errors import LlmopsError, Problem, StepError
+from llmops_core.errors import LlmopsError, Problem, RecipeError, StepError
 from llmops_core.files import read_json, write_json
 from llmops_core.settings import Part, setting
 from llmops_core.step import StepRun
@@ -91,8 +91,10 @@ def _answered(answer: Path, status: int, request: StepRequest, store: Store) -> 
 
 
 def _error(answer: dict[str, Any]) -> LlmopsError:
-    """The error that a worker told, of the same class."""
+    """The error that a worker told, of the same class; StepError for one that is not told with one problem."""
     kind = getattr(errors, str(answer.get("kind")), StepError)
+    if not issubclass(kind, LlmopsError) or issubclass(kind, RecipeError):
+        kind = StepError
     problem = Problem(**answer["error"])
     error: LlmopsError = kind(problem.what, where=problem.where, remedy=problem.remedy)
     return error

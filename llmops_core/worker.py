@@ -194,7 +194,9 @@ def main(path: str) -> int:
 
 
 def _told(error: LlmopsError, problem: Problem) -> dict[str, Any]:
-    return {"kind": type(error).__name__, "error": dataclasses.asdict(problem)}
+    """An error as an answer: the nearest of our own classes, which whoever reads it has too."""
+    ours = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == LlmopsError.__module__]
+    return {"kind": ours[0], "error": dataclasses.asdict(problem)}
 
 
 def understood(document: Mapping[str, Any]) -> StepRequest:

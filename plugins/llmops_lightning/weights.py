@@ -35,7 +35,9 @@ def whole(model: Model) -> Model:
 def load_tokenizer(model: Model) -> Any:
     """The model's tokenizer."""
     with quiet():
-        return AutoTokenizer.from_pretrained(str(whole(model).folder), local_files_only=True)
+        return AutoTokenizer.from_pretrained(
+            str(whole(model).folder), local_files_only=True, trust_remote_code=False
+        )
 
 
 def load_network(model: Model, **how: Any) -> nn.Module:
@@ -60,9 +62,11 @@ def load_folder(folder: Path, name: str, **how: Any) -> nn.Module:
     """The weights that lie in a folder, as fp32. Raises StepError."""
     with quiet():
         try:
-            told = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+            told = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
             kind = AutoModelForSeq2SeqLM if told.is_encoder_decoder else AutoModelForCausalLM
-            arguments = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True, **how}
+            # False, not unset: unset, transformers would ask whether to run code that lies beside weights
+            safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+            arguments = {"dtype": torch.float32, **safe, **how}
             network: nn.Module = kind.from_pretrained(str(folder), **arguments)
         except (OSError, ValueError) as error:
             what = str(error).strip().splitlines()[0]

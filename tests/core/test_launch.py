@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from llmops_core import events
-from llmops_core.errors import GateRefused, StepError
+from llmops_core.errors import GateRefused, Problem, StepError
 from llmops_core.hookspecs import Implementation, hookimpl
-from llmops_core.launch import HereLaunch
+from llmops_core.launch import HereLaunch, _error
 from llmops_core.runner import Runner
 from llmops_core.store import Store
+from llmops_core.worker import _told
 from tests.conftest import CommandLine, Project
 
 
@@ -63,6 +64,20 @@ def test_a_worker_that_dies_is_told_with_its_status(project: Project) -> None:
     with pytest.raises(StepError, match="status -9 and gave no answer"):
         project.run("train.launch=killed")
     assert HereLaunch() == HereLaunch()
+
+
+class PoliteRefusal(GateRefused):
+    """A plugin's own kind of refusal."""
+
+
+def test_a_plugins_own_error_comes_back_as_the_nearest_of_ours() -> None:
+    problem = Problem("release", "too low by 0.4", "Train longer.")
+    answer = _told(PoliteRefusal(problem.what), problem)
+    assert answer["kind"] == "GateRefused"
+    back = _error(json.loads(json.dumps(answer)))
+    assert (type(back), back.problem) == (GateRefused, problem)
+    assert type(_error({**answer, "kind": "RecipeError"})) is StepError
+    assert type(_error({**answer, "kind": "Problem"})) is StepError
 
 
 def test_a_launcher_that_nobody_offers_is_a_problem_with_the_nearest_name(project: Project) -> None:
