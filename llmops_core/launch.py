@@ -91,7 +91,7 @@ def _answered(answer: Path, status: int, request: StepRequest, store: Store) -> 
 
 
 def _error(answer: dict[str, Any]) -> LlmopsError:
-    """The error that a worker told, of the same class; StepError for one that is not told with one problem."""
+    """The error that a worker told, of its class; StepError where that cannot be made of one problem."""
     kind = getattr(errors, str(answer.get("kind")), StepError)
     if not issubclass(kind, LlmopsError) or issubclass(kind, RecipeError):
         kind = StepError
