@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmops_core.errors import Problem
@@ -50,4 +51,14 @@ def llmops_check(recipe: Recipe) -> Sequence[Problem]:
             where, what = step.name, "a model needs an address or a path"
             remedy = f"Set {step.name}.path=FOLDER or {step.name}.address=hf://ORG/NAME@REVISION."
             problems.append(Problem(where, what, remedy, recipe.origin(where)))
+        if config.path and not _holds_a_model(Path(config.path)):
+            where, what = f"{step.name}.path", f"there is no model in {config.path}"
+            remedy = "Name the folder that holds config.json, or a GGUF file."
+            problems.append(Problem(where, what, remedy, recipe.origin(where)))
     return problems
+
+
+def _holds_a_model(place: Path) -> bool:
+    """False for a folder that certainly holds none; an adapter is told by the step itself."""
+    names = ("config.json", "adapter_config.json", "*.gguf")
+    return not place.is_dir() or any(True for name in names for _ in place.glob(name))

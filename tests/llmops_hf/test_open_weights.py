@@ -238,5 +238,11 @@ def test_weights_come_from_exactly_one_place() -> None:
     assert llmops_check(OneStep(HfModel(path="y"))) == []  # type: ignore[arg-type]
 
 
+def test_a_folder_without_a_model_is_told_before_anything_runs(folder: Path, tmp_path: Path) -> None:
+    (found,) = llmops_check(OneStep(HfModel(path=str(tmp_path))))  # type: ignore[arg-type]
+    assert (found.where, found.what) == ("model.path", f"there is no model in {tmp_path}")
+    assert llmops_check(OneStep(HfModel(path=str(folder)))) == []  # type: ignore[arg-type]
+
+
 def test_a_local_folder_needs_no_download(folder: Path) -> None:
     assert [(one.what, one.value) for one in estimate(HfModel(path=str(folder)), {})] == [("download", 0)]
