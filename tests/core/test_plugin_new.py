@@ -74,6 +74,7 @@ def test_a_recipe_selects_what_was_written(written: Written) -> None:
     recipe = "defaults:\n  - base\n  - data: local\n  - model: local\n  - train: written_train\n  - _self_\n"
     (written.folder / "mine.yaml").write_text(recipe, encoding="utf-8")
     (written.folder / "rows.jsonl").write_text("{}\n", encoding="utf-8")
+    (written.folder / "config.json").write_text("{}", encoding="utf-8")
     places = ("data.source=rows.jsonl", "model.path=.", "train.epochs=2")
     chosen = ("./mine.yaml", *places, "+data.steps.written_data_step.min_words=3")
     shown = written.environment.run("llmops", "show", "config", *chosen, cwd=written.folder)
