@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,10 @@ from llmops_core.plan import Plan, Planner
 from llmops_core.plugins import Plugins
 from llmops_core.runner import Runner, RunOptions
 from llmops_core.store import Store
+
+# A shell ignores Ctrl-C for what it starts in the background, and children inherit that; the tests that
+# interrupt a command need it heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RECIPE = """\
 defaults:

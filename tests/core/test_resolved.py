@@ -17,9 +17,7 @@ from tests.conftest import RECIPE, Project
 from tests.core.test_check import llmops
 from tests.core.test_keys import keys_of, recipes
 
-settled = settings(
-    max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+settled = settings(max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def again(project: Project, recipe: Recipe, *, origins: bool = False) -> Recipe:

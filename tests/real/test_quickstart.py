@@ -26,6 +26,11 @@ def facts(person: Person, digest: str) -> dict[str, Any]:
     return dict(json.loads(record.read_text())["facts"])
 
 
+def lines(path: Path) -> list[str]:
+    """The lines of a file."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
 def test_tuning_beats_the_base_model_on_held_out_rows(person: Person, quickstart: dict[str, Any]) -> None:
     scores = facts(person, step(quickstart, "evaluate")["output"])
     ratio = scores["values"]["perplexity_ratio"]
@@ -40,7 +45,7 @@ def test_duplicates_dominate_the_corpus_and_are_gone(person: Person, quickstart:
     assert dataset["funnel"][0]["rows"] > 2 * kept
     folder = person.folder / ".llmops" / "artifacts" / step(quickstart, "data")["output"] / "files"
     questions = {
-        split: {json.loads(line)["messages"][0]["content"] for line in (folder / f"{split}.jsonl").open()}
+        split: {json.loads(line)["messages"][0]["content"] for line in lines(folder / f"{split}.jsonl")}
         for split in ("train", "validation", "test")
     }
     assert not questions["test"] & questions["train"]
