@@ -84,6 +84,14 @@ class Metric(Event):
 
 
 @dataclass(frozen=True)
+class Fetched(Event):
+    """`size` bytes came from `address`; nothing is told of what lay in the cache already."""
+
+    address: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True)
 class Answering(Event):
     """What a deploy step put up answers at `url`, served by process number `process` of this machine."""
 

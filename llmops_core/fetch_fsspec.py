@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -81,9 +80,6 @@ def _copy(request: Request, files: Any, names: dict[str, tuple[str, int]], folde
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with files.open(path, "rb") as source, target.open("wb") as written:
-            if total < BLOCK:
-                shutil.copyfileobj(source, written)
-                continue
             while block := source.read(BLOCK):
                 written.write(block)
                 done += len(block)

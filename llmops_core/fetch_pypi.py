@@ -62,6 +62,8 @@ def _download(request: Request, partial: Path) -> Path:
     wheels = sorted(arrivals.glob("*.whl"))
     if process.returncode != 0 or len(wheels) != 1:
         raise _failed(request, log.read_text(encoding="utf-8", errors="replace"))
+    size = wheels[0].stat().st_size
+    request.tell(size, size)
     return wheels[0]
 
 

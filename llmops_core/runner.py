@@ -196,6 +196,8 @@ class Runner:
             record.setdefault("metrics", {})[event.name] = event.value
         elif isinstance(event, events.Log) and event.level == "warning":
             record.setdefault("warnings", []).append(event.text)
+        elif isinstance(event, events.Fetched):
+            record["fetched"] = record.get("fetched", 0) + event.size
         elif isinstance(event, events.Progress):
             record["progress"] = {"done": event.done, "total": event.total, **event.numbers}
         if time.monotonic() - self._saved > SAVE_EVERY:
@@ -265,7 +267,11 @@ class Runner:
             artifact = self._attempts(step, request, planned, record)
         finally:
             record["ended"], record["seconds"] = now(), round(time.monotonic() - began, 3)
-            record["actual"] = {"time": record["seconds"], "memory": memory.peak()}
+            record["actual"] = {
+                "time": record["seconds"],
+                "memory": memory.peak(),
+                "download": record.pop("fetched", 0),
+            }
         record["status"] = "done"
         self._take(step, artifact, record)
         self._tell(events.StepEnded(step.name, record["result"], record["seconds"]))

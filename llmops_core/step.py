@@ -67,11 +67,18 @@ class StepRun:
         """
         from llmops_core.fetch import fetch
 
-        secret = self.secret(token) if token else ""
-        return fetch(address, sha256, cache=self.cache, offline=self.offline, token=secret, tell=self._bytes)
+        come = 0
 
-    def _bytes(self, done: int, total: int) -> None:
-        self.tell(events.Progress(self.step, done, total, {}))
+        def count(done: int, total: int) -> None:
+            nonlocal come
+            come = done
+            self.tell(events.Progress(self.step, done, total, {}))
+
+        secret = self.secret(token) if token else ""
+        place = fetch(address, sha256, cache=self.cache, offline=self.offline, token=secret, tell=count)
+        if come:
+            self.tell(events.Fetched(self.step, address, come))
+        return place
 
     def progress(self, done: float, total: float, **numbers: float) -> None:
         """How far the step is, and numbers worth watching."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -11,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from llmops_core import events
 from llmops_core.artifacts import Model
 from llmops_core.errors import GateRefused, LlmopsError, SecretError, StepError, StoreError, TimeLimitError
+from llmops_core.hookspecs import hookimpl
 from llmops_core.manifest import read_run
 from llmops_core.runner import Runner, RunOptions
 from llmops_core.step import StepRun
@@ -329,3 +332,21 @@ def test_one_step_in_process_costs_at_most_ten_milliseconds(project: Project) ->
     spent = time.process_time() - began
     assert len(recipe.steps) == 10
     assert spent / 10 < 0.05, f"{spent / 10 * 1000:.1f} ms a step"
+
+
+def test_what_a_step_downloaded_stands_beside_its_estimate(project: Project) -> None:
+    content = b"rows" * 1000
+    fsspec.filesystem("memory").pipe("/rows.txt", content)
+
+    class Fetching:
+        @hookimpl(wrapper=True)
+        def llmops_run_step(self, step: Any, run: Any) -> Any:
+            if step.name == "data":
+                for _ in range(2):  # the second time it lies in the cache
+                    run.fetch("memory://rows.txt", hashlib.sha256(content).hexdigest())
+            return (yield)
+
+    project.extra = [("fetching", Fetching())]
+    manifest = project.run()
+    assert manifest.step("data")["actual"]["download"] == len(content)
+    assert manifest.step("model")["actual"]["download"] == 0
