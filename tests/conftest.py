@@ -25,9 +25,10 @@ from llmops_core.plugins import Plugins
 from llmops_core.runner import Runner, RunOptions
 from llmops_core.store import Store
 
-# A shell ignores Ctrl-C for what it starts in the background, and children inherit that; the tests that
-# interrupt a command need it heard.
+# A shell ignores Ctrl-C for what it starts in the background, nohup ignores hang-ups, and children inherit
+# both; the tests that interrupt a command need them heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 RECIPE = """\
 defaults:
