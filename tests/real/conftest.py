@@ -47,5 +47,7 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Person:
 
 @pytest.fixture(scope="session")
 def quickstart(person: Person) -> dict[str, Any]:
-    """The manifest of a first run of the quickstart, as `make quickstart` runs it."""
-    return person.runs("quickstart")
+    """The manifest of a first run of the quickstart, as `make quickstart` runs it, and under "written" what
+    then lies in the person's folder."""
+    manifest = person.runs("quickstart")
+    return {**manifest, "written": sorted(path.name for path in person.folder.iterdir())}
