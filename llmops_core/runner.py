@@ -73,6 +73,7 @@ class Runner:
     secrets: Secrets = field(default_factory=Secrets)
     known: dict[str, str] = field(default_factory=dict)
     """Step name -> the digest of its output."""
+    _saved: float = field(default=0.0, init=False)
 
     def run(self) -> Manifest:
         """Run every step. Raises LlmopsError (the record says the same), KeyboardInterrupt."""
@@ -203,8 +204,6 @@ class Runner:
         if time.monotonic() - self._saved > SAVE_EVERY:
             self._saved = time.monotonic()
             self.manifest.save()
-
-    _saved: float = 0.0
 
     # -- one step --------------------------------------------------------------------------------
 

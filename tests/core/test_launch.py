@@ -14,7 +14,7 @@ import pytest
 from llmops_core import events
 from llmops_core.errors import GateRefused, Problem, StepError
 from llmops_core.hookspecs import Implementation, hookimpl
-from llmops_core.launch import HereLaunch, _error
+from llmops_core.launch import _error
 from llmops_core.runner import Runner
 from llmops_core.store import Store
 from llmops_core.worker import _told
@@ -53,17 +53,18 @@ def test_a_refusal_in_another_process_is_a_refusal_here(project: Project) -> Non
         project.run("release.at_least=0.9", "release.launch=process")
 
 
+def killed(config: Any, command: list[str], run: Any) -> int:
+    """A launcher whose worker dies at once."""
+    return subprocess.run([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]).returncode
+
+
 @pytest.mark.usefixtures("installed")
 def test_a_worker_that_dies_is_told_with_its_status(project: Project) -> None:
-    def killed(config: Any, command: list[str], run: Any) -> int:
-        return subprocess.run([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]).returncode
-
-    globals()["launch_killed"] = killed
-    implementation = Implementation("launch", "killed", f"{__name__}:HereLaunch", f"{__name__}:launch_killed")
+    config = "llmops_core.launch:HereLaunch"
+    implementation = Implementation("launch", "killed", config, f"{__name__}:killed")
     project.extra = [("killer", SimpleNamespace(llmops_implementations=hookimpl(lambda: [implementation])))]
     with pytest.raises(StepError, match="status -9 and gave no answer"):
         project.run("train.launch=killed")
-    assert HereLaunch() == HereLaunch()
 
 
 class PoliteRefusal(GateRefused):
