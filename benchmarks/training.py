@@ -1,13 +1,14 @@
-"""Training beside a bare loop and beside TRL.
+"""Training beside a bare loop, TRL and LitGPT.
 
-    python -m benchmarks.training --model FOLDER --data FOLDER [--peer PYTHON]
+    python -m benchmarks.training --model FOLDER --data FOLDER [--trl PYTHON] [--litgpt PYTHON]
 
-MODEL is a folder in the Hugging Face layout, DATA one with train.jsonl and validation.jsonl of messages (what
-a quickstart leaves in .llmops/artifacts). With --peer, the Python of an environment that has TRL, its
-SFTTrainer is measured in turn with ours: same weights, same token ids and labels, same adapters, eight rows
-an optimizer step. Every run is a process of its own on one thread; what is judged are CPU seconds from the
-first step to the last, so that a busy machine tells nearly the same. Held-out loss is scored by plain
-transformers.
+MODEL is a folder in the Hugging Face layout (SmolLM2-135M-Instruct, for LitGPT), DATA one with train.jsonl
+and validation.jsonl of messages (what a quickstart leaves in .llmops/artifacts). With Pythons of environments
+that have TRL and LitGPT, their own training loops are measured in turn with ours: same weights, same token
+ids and labels, same adapters, eight rows an optimizer step. The arms called `planned` take the rows in the
+order of our plan, so that each optimizer step has the very same loss tokens; the others sample as they do by
+themselves. Every run is a process of its own on one thread; what is judged are CPU seconds from the first
+step to the last, so that a busy machine tells nearly the same. Held-out loss is scored by plain transformers.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ SETTINGS = {
     "targets": ["q_proj", "k_proj", "v_proj", "o_proj"],
 }
 ROOT = Path(__file__).parent.parent
+PEERS = {
+    "trl": ("default", "best", "chunked", "planned"),
+    "litgpt": ("default", "planned"),
+}
+"""The ways each peer is run; benchmarks/training_PEER.py says what they are."""
 
 
 def printed(command: Sequence[str]) -> dict[str, Any]:
@@ -83,52 +89,54 @@ def summed_up(runs: Sequence[Mapping[str, Any]], tokens: Mapping[str, int]) -> d
     }
 
 
+def measured(name: str, folder: Path, seed: int, pythons: Mapping[str, str]) -> dict[str, Any]:
+    """One training of one arm, with the held-out loss of what it learned."""
+    words = [str(folder), str(seed)]
+    peer, _, way = name.partition(" ")
+    if peer in pythons:
+        run = printed([pythons[peer], str(ROOT / "benchmarks" / f"training_{peer}.py"), *words, way])
+    else:
+        run = arm(name, *words)
+    if "tuned" in run:
+        run["heldout"] = arm("score", str(folder), run["tuned"])["loss"]
+        tuned = Path(run["tuned"])
+        shutil.rmtree(tuned if tuned.is_dir() else tuned.parent.parent, ignore_errors=True)
+    return run
+
+
 def main() -> None:
     """Measure, print and keep."""
-    reader = argparse.ArgumentParser(description=__doc__)
+    reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     reader.add_argument("--model", type=Path, required=True)
     reader.add_argument("--data", type=Path, required=True)
-    reader.add_argument("--peer", help="the Python of an environment with TRL")
+    for peer in PEERS:
+        reader.add_argument(f"--{peer}", help=f"the Python of an environment with {peer}")
     reader.add_argument("--rows", type=int, default=64)
     reader.add_argument("--heldout", type=int, default=32)
     reader.add_argument("--seeds", type=int, default=3)
+    reader.add_argument("--repeats", type=int, default=5, help="how often the bare loop and ours take turns")
     reader.add_argument("--prepare", default="2000,20000", help="rows to prepare, smaller and larger")
     asked = reader.parse_args()
     folder = task(asked.model, asked.data, asked.rows, asked.heldout)
-    encoded, found = arm("encode", str(folder)), {"rows": asked.rows, "settings": SETTINGS}
-    arms = ["ours", "bare", *(("trl default", "trl best", "trl chunked") if asked.peer else ())]
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
+    found: dict[str, Any] = {"rows": asked.rows, "settings": SETTINGS}
+    pythons = {peer: vars(asked)[peer] for peer in PEERS if vars(asked)[peer]}
+    names = ["ours", *(f"{peer} {way}" for peer in pythons for way in PEERS[peer])]
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for seed in range(asked.seeds):
-        for name in arms:
-            words = [str(folder), str(seed)]
-            if name.startswith("trl"):
-                script = str(ROOT / "benchmarks" / "training_trl.py")
-                run = printed([asked.peer, script, *words, name.removeprefix("trl ")])
-                if run["examples"] != encoded["train"]:
-                    raise SystemExit("the arms saw different examples")
-            else:
-                run = arm(name, *words)
-            if "adapter" in run:
-                run["heldout"] = arm("score", str(folder), run["adapter"])["loss"]
-                shutil.rmtree(Path(run["adapter"]), ignore_errors=True)
+        encoded = arm("encode", str(folder), str(seed))
+        for name in names:
+            run = measured(name, folder, seed, pythons)
+            if name != "ours" and run["examples"] not in (encoded["train"], encoded["planned"]):
+                raise SystemExit("the arms saw different examples")
             runs[name].append(run)
             print(f"seed {seed} {name}: {json.dumps(run)}", flush=True)
-        keep("training", found | results(runs))  # after each seed: a busy machine takes its time
-    prepared = {rows: arm("prepare", str(folder), rows) for rows in asked.prepare.split(",")}
-    base = arm("score", str(folder), "none")["loss"]
-    found |= {**results(runs), "prepared": prepared, "heldout_loss_before": base}
+        found["arms"] = {name: summed_up(of_arm, runs["ours"][0]) for name, of_arm in runs.items()}
+        keep("training", found)  # after each seed: a busy machine takes its time
+    found["framework_share"] = arm("share", str(folder), "0", str(asked.repeats))
+    found["prepared"] = {rows: arm("prepare", str(folder), rows) for rows in asked.prepare.split(",")}
+    found["heldout_loss_before"] = arm("score", str(folder), "none")["loss"]
     print(json.dumps(found, indent=1))
     print(f"kept in {keep('training', found)}")
-
-
-def results(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """All arms summed up, and the share of ours that a bare loop does without."""
-    tokens = runs["ours"][0]
-    share = [1 - bare["cpu"] / ours["cpu"] for ours, bare in zip(runs["ours"], runs["bare"], strict=True)]
-    return {
-        "arms": {name: summed_up(of_arm, tokens) for name, of_arm in runs.items()},
-        "framework_share": [round(one, 3) for one in share],
-    }
 
 
 if __name__ == "__main__":

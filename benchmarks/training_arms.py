@@ -1,6 +1,6 @@
 """One measured training in this process.
 
-    python -m benchmarks.training_arms encode|ours|bare|prepare|score TASK ...
+    python -m benchmarks.training_arms encode|ours|bare|share|prepare|score TASK ...
 
 Each prints one JSON object. TASK is a folder with task.json: the model's and the data's folders, and the
 settings that all arms share.
@@ -12,11 +12,13 @@ import hashlib
 import importlib
 import json
 import resource
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +60,21 @@ def load_part(part: Part) -> Callable[..., Any]:
 class Clock:
     """CPU and wall seconds between a training's first and last step, as its own events tell them."""
 
-    began: tuple[float, float] | None = None
-    ended: tuple[float, float] = (0.0, 0.0)
-    losses: list[float] = field(default_factory=list)
+    times: list[tuple[float, float]] = field(default_factory=list)
 
     def tell(self, event: events.Event) -> None:
-        """Note the time."""
+        """Note the time: before the first step, and after each."""
         if isinstance(event, events.Progress):
-            now = cpu(), time.perf_counter()
-            self.began = self.began or now
-            self.ended = now
-        if isinstance(event, events.Metric) and event.name == "loss":
-            self.losses.append(event.value)
+            self.times.append((cpu(), time.perf_counter()))
 
     def seconds(self) -> dict[str, float]:
         """What passed."""
-        began = self.began or self.ended
-        return {"cpu": self.ended[0] - began[0], "wall": self.ended[1] - began[1]}
+        began, ended = self.times[0], self.times[-1]
+        return {"cpu": ended[0] - began[0], "wall": ended[1] - began[1]}
+
+    def steps(self) -> list[float]:
+        """CPU seconds of each step."""
+        return [after[0] - before[0] for before, after in pairwise(self.times)]
 
 
 @dataclass(frozen=True)
@@ -146,15 +146,25 @@ class Task:
         return prepare(config, run, self.data, length, (load_tokenizer(self.model), network)), network
 
 
-def encode(folder: str) -> dict[str, Any]:
-    """Write token ids and labels of the rows and of the held-out ones, for arms that are not ours."""
-    task = Task.read(folder, 0)
+def encode(folder: str, seed: int) -> dict[str, Any]:
+    """Write token ids and labels for arms that are not ours; gives a digest of each file.
+
+    train.jsonl has them in the rows' order, planned.jsonl in that of our plan with this seed, so that who
+    takes its lines in order has the rows of our micro-batches and steps; heldout.jsonl has the held-out ones.
+    """
+    task = Task.read(folder, seed)
     prepared, _ = task.prepared(task.config)
+    planned = [at for step in prepared.plan.steps() for batch in step.batches for row in batch for at in row]
+    wanted: Sequence[tuple[str, Any, Sequence[int]]] = (
+        ("train", prepared.examples, range(len(prepared.examples))),
+        ("planned", prepared.examples, planned),
+        ("heldout", prepared.validation, range(len(prepared.validation or ()))),
+    )
     found: dict[str, Any] = {}
-    for name, encoded in (("train", prepared.examples), ("heldout", prepared.validation)):
+    for name, encoded, order in wanted:
         with (Path(folder) / f"{name}.jsonl").open("w", encoding="utf-8") as lines:
-            for at in range(len(encoded or ())):
-                (part,) = encoded[at].parts  # type: ignore[index]
+            for at in order:
+                (part,) = encoded[at].parts
                 lines.write(json.dumps({"input_ids": part.ids, "labels": part.labels}) + "\n")
         found[name] = hashlib.sha256((Path(folder) / f"{name}.jsonl").read_bytes()).hexdigest()[:16]
     return found
@@ -162,13 +172,12 @@ def encode(folder: str) -> dict[str, Any]:
 
 def ours(folder: str, seed: int, **changes: Any) -> dict[str, Any]:
     """Our own training."""
-    from dataclasses import replace
-
     task = Task.read(folder, seed)
     train(replace(task.config, validation_rows=0, **changes), task.run(), model=task.model, data=task.data)
     plan = Plan(task.place / "out").summary
     counts = {name: plan[name] for name in ("steps", "tokens", "loss_tokens", "padded_tokens")}
-    return {**task.clock.seconds(), **counts, "peak_mb": peak(), "adapter": str(task.place / "out")}
+    steps = {"step_cpu": task.clock.steps()}
+    return {**task.clock.seconds(), **counts, **steps, "peak_mb": peak(), "tuned": str(task.place / "out")}
 
 
 def bare(folder: str, seed: int) -> dict[str, Any]:
@@ -179,7 +188,8 @@ def bare(folder: str, seed: int) -> dict[str, Any]:
     tuned = load_part(config.tuning)(config.tuning.config, task.run()).apply(network).train()
     learning = [one for one in tuned.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=config.lr, weight_decay=0.0, fused=True)
-    began, total = (cpu(), time.perf_counter()), len(prepared.plan)
+    total = len(prepared.plan)
+    task.clock.tell(events.Progress(done=0, total=total))
     with one_thread():
         for at, planned in enumerate(prepared.plan.steps()):
             optimizer.param_groups[0]["lr"] = learning_rate(config, at, total)
@@ -189,7 +199,23 @@ def bare(folder: str, seed: int) -> dict[str, Any]:
                 (prepared.objective.loss(tuned, batch) / planned.loss_tokens).backward()
             torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimizer.step()
-    return {"cpu": cpu() - began[0], "wall": time.perf_counter() - began[1], "peak_mb": peak()}
+            task.clock.tell(events.Progress(done=at + 1, total=total))
+    return {**task.clock.seconds(), "step_cpu": task.clock.steps(), "peak_mb": peak()}
+
+
+def share(folder: str, seed: int, repeats: int) -> dict[str, Any]:
+    """What we and Lightning add to a step: both loops in turn in one process, each step by its median."""
+    runs: dict[str, list[list[float]]] = {"ours": [], "bare": []}
+    for _ in range(repeats):
+        for name, loop in (("bare", bare), ("ours", ours)):
+            runs[name].append(loop(folder, seed)["step_cpu"])
+    # the first step warms caches up, for whichever loop comes first
+    medians = {
+        name: [statistics.median(step) for step in zip(*found, strict=True)][1:]
+        for name, found in runs.items()
+    }
+    with_us, without = sum(medians["ours"]), sum(medians["bare"])
+    return {"share": 1 - without / with_us, "ours": with_us, "bare": without, "steps": len(medians["ours"])}
 
 
 def prepare_rows(folder: str, rows: int) -> dict[str, Any]:
@@ -222,15 +248,21 @@ def prepare_rows(folder: str, rows: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def score(folder: str, adapter: str) -> dict[str, Any]:
-    """Mean held-out loss of a token, with nothing of ours between transformers and the number."""
+def score(folder: str, tuned: str) -> dict[str, Any]:
+    """Mean held-out loss of a token, with nothing of ours between transformers and the number.
+
+    `tuned` is a folder with an adapter, a file of whole weights by transformers' names, or `none`.
+    """
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     told = json.loads((Path(folder) / "task.json").read_text(encoding="utf-8"))
     network: Any = AutoModelForCausalLM.from_pretrained(told["model"], dtype=torch.float32)
-    if adapter != "none":
-        network = PeftModel.from_pretrained(network, adapter)
+    if Path(tuned).is_dir():
+        network = PeftModel.from_pretrained(network, tuned)
+    elif tuned != "none":
+        network.load_state_dict(torch.load(tuned, weights_only=True), strict=False)
+        network.tie_weights()
     network.eval()
     total, count = 0.0, 0
     for line in (Path(folder) / "heldout.jsonl").read_text(encoding="utf-8").splitlines():
@@ -242,9 +274,10 @@ def score(folder: str, adapter: str) -> dict[str, Any]:
 
 
 ARMS: dict[str, Callable[..., dict[str, Any]]] = {
-    "encode": encode,
+    "encode": lambda folder, seed: encode(folder, int(seed)),
     "ours": lambda folder, seed: ours(folder, int(seed)),
     "bare": lambda folder, seed: bare(folder, int(seed)),
+    "share": lambda folder, seed, repeats: share(folder, int(seed), int(repeats)),
     "prepare": lambda folder, rows: prepare_rows(folder, int(rows)),
     "score": score,
 }
