@@ -50,7 +50,8 @@ def _name(config: HfModel, gguf: Path | None) -> str:
     address = (config.address or "").split("@")[0]
     if address.startswith("hf://"):
         return address.rsplit("/", 1)[-1]
-    if gguf is None:
+    # a file that the path itself names may be renamed without a change of content
+    if gguf is None or (config.path and Path(config.path).expanduser() == gguf):
         return ""
     stem, dot, suffix = gguf.stem.rpartition(".")
     quantized = suffix.upper().startswith(("Q", "IQ", "F16", "F32", "BF16"))

@@ -76,8 +76,8 @@ def test_what_an_address_brings_is_used_where_it_lies(
 def test_gguf_becomes_safetensors_that_score_the_same(
     network: LlamaForCausalLM, write_gguf: Callable[..., Path], tmp_path: Path, make_run: MakeRun
 ) -> None:
-    file = write_gguf(tmp_path / "Tiny-Llama.Q4_1.gguf")
-    model = open_weights(HfModel(path=str(file)), make_run())
+    write_gguf(tmp_path / "Tiny-Llama.Q4_1.gguf")
+    model = open_weights(HfModel(path=str(tmp_path)), make_run())
     converted = AutoModelForCausalLM.from_pretrained(model.folder)
     ids = torch.arange(3, 40).unsqueeze(0)
     assert torch.allclose(converted(input_ids=ids).logits, network(input_ids=ids).logits, atol=1e-5)
@@ -104,15 +104,15 @@ def test_gguf_keeps_tied_weights_once_and_the_tokenizer_whole(
     assert (after.bos_token, after.eos_token) == ("<|start|>", "<|end|>")
 
 
-def test_gguf_converts_to_the_same_bytes_wherever_it_lies_and_says_nothing(
+def test_gguf_converts_to_the_same_bytes_whatever_it_is_called_and_says_nothing(
     write_gguf: Callable[..., Path], tmp_path: Path, make_run: MakeRun, capfd: Any
 ) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     first = write_gguf(tmp_path / "a" / "tiny.gguf")
-    second = Path(shutil.copy(first, tmp_path / "b" / "tiny.gguf"))
+    second = Path(shutil.copy(first, tmp_path / "b" / "renamed.gguf"))
     one = open_weights(HfModel(path=str(first)), make_run("one"))
-    two = open_weights(HfModel(path=str(second.parent)), make_run("two"))
+    two = open_weights(HfModel(path=str(second)), make_run("two"))
     assert contents(one.folder) == contents(two.folder)
     assert one.name == two.name
     assert all(str(tmp_path).encode() not in content for content in contents(one.folder).values())
