@@ -18,6 +18,8 @@ TAG = "tag:yaml.org,2002:"
 VALUE_TAGS = frozenset(f"{TAG}{name}" for name in ("str", "int", "float", "bool", "null", "timestamp"))
 TAGS = VALUE_TAGS | {f"{TAG}map", f"{TAG}seq", f"{TAG}merge"}
 KEY_TAGS = frozenset(f"{TAG}{name}" for name in ("str", "timestamp", "merge"))
+MOST_VALUES = 100_000
+"""Values that a config may hold once its aliases are written out."""
 
 
 def shown(path: Path) -> str:
@@ -36,6 +38,9 @@ def read_nodes(path: Path) -> tuple[yaml.Node | None, list[Problem]]:
     (None, no problem)."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader)
+        if node is not None and _written_out(node, {}) > MOST_VALUES:
+            what = f"its aliases stand for more than {MOST_VALUES:,} values"
+            return None, [Problem("", what, "Write out what it needs.", place(path, node))]
         problems = list(_problems(node, "", path, ())) if node is not None else []
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -51,6 +56,16 @@ def read_nodes(path: Path) -> tuple[yaml.Node | None, list[Problem]]:
         what = "a config is a mapping of names"
         return None, [Problem("", what, "Write NAME: VALUE lines.", place(path, node))]
     return node, problems
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node has with every alias in its place, without visiting any of them twice."""
+    if id(node) not in known:
+        known[id(node)] = 1  # an alias inside what it stands for ends here; _problems tells of it
+        pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inside = (value[1] if isinstance(value, tuple) else value for value in pairs)
+        known[id(node)] = 1 + sum(_written_out(value, known) for value in inside)
+    return known[id(node)]
 
 
 def _problems(node: yaml.Node, where: str, path: Path, trail: tuple[int, ...]) -> Iterator[Problem]:

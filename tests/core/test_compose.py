@@ -220,6 +220,12 @@ def test_broken_and_circular_interpolations_are_told_where_they_stand(
     assert all("interpolation" in one.what and one.origin.startswith("recipe.yaml:1") for one in told)
 
 
+LAUGHS = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{at}: &a{at} {{{', '.join(f'{name}: *a{at - 1}' for name in 'bcdefghijk')}}}\n" for at in range(1, 40)
+)
+"""Forty lines that would be ten to the power of thirty-nine values."""
+
+
 @pytest.mark.parametrize(
     ("text", "what", "line"),
     [
@@ -235,6 +241,7 @@ def test_broken_and_circular_interpolations_are_told_where_they_stand(
         ("? [a]\n: 1\n", "YAML reads this name as a seq", 1),
         ("train: !!python/object:os.system {}\n", "the tag !!python/object:os.system has no meaning", 1),
         ("train: &here {a: *here}\n", "this alias stands inside what it stands for", 1),
+        (LAUGHS, "its aliases stand for more than 100,000 values", 1),
         ("defaults:\n  - base\n  - train: [a, b]\n", "neither NAME nor GROUP: NAME", 3),
         ("defaults:\n  - bose\n", "there is no config named bose", 2),
         ("defaults:\n  - recipe\n", "recipe includes itself", 2),
