@@ -14,6 +14,7 @@ from llmops_core.errors import PluginError, Problem, RecipeError
 from llmops_core.hookspecs import Implementation
 from llmops_core.locate import Library, did_you_mean
 from llmops_core.nodes import shown
+from llmops_core.origins import Origins
 from llmops_core.plugins import Plugins, missing, resolve, suggestion
 from llmops_core.settings import Part
 from llmops_core.stages import BY_NAME
@@ -36,7 +37,7 @@ def check(recipe: str, overrides: Sequence[str], plugins: Plugins, *, modules: b
         for call in plugins.manager.hook.llmops_check.get_hookimpls():
             problems += _ask(call, found)
     used = in_use(checker.steps, checker.settings, plugins) if modules else []
-    problems += _modules(used, composed)
+    problems += lacking_modules(used, composed.origins)
     problems = list(dict.fromkeys(problems))
     if problems or found is None:
         raise RecipeError(composed.name, problems)
@@ -51,13 +52,14 @@ def _ask(call: Any, recipe: Recipe) -> list[Problem]:
         return [Problem(f"plugin {call.plugin_name}", what, "Upgrade or remove it.")]
 
 
-def _modules(used: Sequence[tuple[str, Implementation]], composed: Composed) -> list[Problem]:
+def lacking_modules(used: Sequence[tuple[str, Implementation]], origins: Origins) -> list[Problem]:
+    """A problem for each implementation whose packages are not all installed here."""
     problems = []
     for where, implementation in used:
         if absent := missing(implementation):
             what = f"{implementation.name} needs {', '.join(absent)}, not installed here"
             remedy = f"pip install '{implementation.extra or ' '.join(absent)}'"
-            problems.append(Problem(where, what, remedy, composed.origins.of(where)))
+            problems.append(Problem(where, what, remedy, origins.of(where)))
     return problems
 
 

@@ -10,6 +10,7 @@ import click
 
 from llmops_core import __version__
 from llmops_core.commands import plugins, recipes, releases, runs
+from llmops_core.commands.groups import Commands
 
 if TYPE_CHECKING:
     from llmops_core.secrets import Secrets
@@ -17,45 +18,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 COMPLETING = "_LLMOPS_COMPLETE"
 """The variable with which a shell asks for completion."""
-
-
-class Commands(click.Group):
-    """The built-in commands, then those that plugins name under the entry points llmops.commands."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command's name."""
-        return [*super().list_commands(ctx), *sorted(self._foreign())]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command; a plugin's is imported only now."""
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
-        point = self._foreign().get(cmd_name)
-        if point is None:
-            return None
-        if ctx.resilient_parsing or ctx.info_name is None:
-            return None
-        from llmops_core.errors import PluginError
-        from llmops_core.plugins import resolve
-
-        found = resolve(point.value)
-        if not isinstance(found, click.Command):
-            what = f"the command {cmd_name} of {point} is a {type(found).__name__}, not a click command"
-            raise PluginError(what, remedy="Upgrade or remove it.")
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Built-in commands with their help; plugins' with where they come from, not imported."""
-        rows = [(name, self.commands[name].get_short_help_str(80)) for name in self.commands]
-        rows += [(name, f"from {point}") for name, point in sorted(self._foreign().items())]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-    def _foreign(self) -> dict[str, Any]:
-        from llmops_core.entry_points import COMMANDS, entry_points
-
-        return {point.name: point for point in entry_points(COMMANDS) if point.name not in self.commands}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -66,7 +66,9 @@ def kept_runs(store: Store, *, keep_latest: bool) -> list[Manifest]:
                 f"what run {run.id} holds is not known: {run.document['error']['what']}",
                 remedy=f"Upgrade llmops, or remove its record: llmops runs rm {run.id}",
             )
-        recipe = str(run.document.get("recipe_path") or run.document.get("recipe"))
+        # a run of a part of a recipe's steps must not let go of what the whole one made
+        steps = [record.get("name") for record in run.document.get("steps", ())]
+        recipe = (run.document.get("recipe_path") or run.document.get("recipe"), *steps)
         latest = keep_latest and recipe not in finished
         if run.status == "done":
             finished.add(recipe)
@@ -134,7 +136,7 @@ def _holds(store: Store, kept: Iterable[Manifest]) -> Iterator[Garbage]:
 
 def _cached(store: Store, seconds: float) -> Iterator[Garbage]:
     """What steps kept for later runs and nobody used for so long: it can be made again."""
-    for place in _members(store.root / "cache" / "data"):
+    for place in (one for area in _members(store.root / "cache") for one in _members(area)):
         try:
             used = (place / "entry.json").stat().st_mtime
         except FileNotFoundError:

@@ -145,7 +145,7 @@ def all_runs(store: Store, limit: int | None = None) -> list[Manifest]:
 
 def _numbers(store: Store) -> list[int]:
     folder = runs_folder(store)
-    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
 
 
 def _last_removed(store: Store) -> int:

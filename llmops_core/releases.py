@@ -34,7 +34,7 @@ def _folder(store: Store) -> Path:
 def all_releases(store: Store) -> list[NamedRelease]:
     """Every release, the newest first."""
     folder = _folder(store)
-    files = [path for path in folder.glob("r-*.json") if path.stem[2:].isdigit()] if folder.is_dir() else []
+    files = [path for path in folder.glob("r-*.json") if path.stem[2:].isdecimal()] if folder.is_dir() else []
     found = []
     for path in sorted(files, key=lambda path: int(path.stem[2:]), reverse=True):
         record = read_json(path)

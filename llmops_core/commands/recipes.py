@@ -18,6 +18,7 @@ from llmops_core.commands.asking import (
     store_of,
     store_option,
 )
+from llmops_core.commands.groups import Commands
 from llmops_core.commands.printing import print_json, print_rows, print_run, standard_output_kept
 
 
@@ -104,7 +105,7 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"to run it here: {install_command(absent)}")
 
 
-@click.group()
+@click.group(cls=Commands, within="show")
 def show() -> None:
     """Show a recipe's config, the recipes, the options, the schema."""
 

@@ -74,6 +74,14 @@ def test_a_number_that_was_taken_and_never_written_is_passed_over(store: Store) 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"steps": 3}'])
+def test_a_folder_that_is_no_runs_is_passed_over(store: Store) -> None:
+    first = fresh(store)
+    for name in ("²", "notes", "1.old"):
+        (store.root / "runs" / name).mkdir()
+    assert [run.id for run in all_runs(store)] == [first]
+    assert fresh(store) == str(int(first) + 1)
+
+
 def test_a_damaged_record_stands_in_the_list_as_damaged(
     project: Project, llmops: CommandLine, text: str
 ) -> None:
