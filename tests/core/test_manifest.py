@@ -74,14 +74,6 @@ def test_a_number_that_was_taken_and_never_written_is_passed_over(store: Store) 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"steps": 3}'])
-def test_a_folder_that_is_no_runs_is_passed_over(store: Store) -> None:
-    first = fresh(store)
-    for name in ("²", "notes", "1.old"):
-        (store.root / "runs" / name).mkdir()
-    assert [run.id for run in all_runs(store)] == [first]
-    assert fresh(store) == str(int(first) + 1)
-
-
 def test_a_damaged_record_stands_in_the_list_as_damaged(
     project: Project, llmops: CommandLine, text: str
 ) -> None:
@@ -112,6 +104,14 @@ def test_a_record_of_a_newer_release_is_refused_and_an_older_one_migrated(
     monkeypatch.setitem(manifest_module.MANIFEST_MIGRATIONS, 2, lambda old: {**old, "name": "migrated"})
     assert read_run(project.store, "1").document["name"] == "migrated"
     assert read_run(project.store, "migrated").document["format"] == 3
+
+
+def test_a_folder_that_is_no_runs_is_passed_over(store: Store) -> None:
+    first = fresh(store)
+    for name in ("²", "notes", "1.old"):
+        (store.root / "runs" / name).mkdir()
+    assert [run.id for run in all_runs(store)] == [first]
+    assert fresh(store) == str(int(first) + 1)
 
 
 def test_a_run_on_another_machine_counts_as_running(store: Store) -> None:
