@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmops_core.cache import Cache
 from llmops_core.keys import digest as digest_of
 from llmops_core.step import StepRun
-from llmops_data.caching import Cache
 from llmops_data.config import DialogueData
 from llmops_data.pipeline import ROWS, Passed
 from llmops_data.reading import Found, sources_of
@@ -33,7 +33,7 @@ def mixed(config: DialogueData, run: StepRun, found: Sequence[Found]) -> Passed:
                     writer.add(row)
         return {}
 
-    entry = Cache(run.state).entry(document, make)
+    entry = Cache(run.state, "data").entry(document, make)
     return Passed("read", StoredRows(entry.folder / ROWS), digest_of(document), note, counts)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmops_core.cache import Cache
 from llmops_core.content import file_digest
 from llmops_core.errors import DataError
 from llmops_core.keys import code_digest, content
@@ -17,7 +18,6 @@ from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_core.store import Store
 from llmops_data import parallel
-from llmops_data.caching import Cache
 from llmops_data.rows import Link, Outcome, Row, told
 from llmops_data.stored import RowsWriter, StoredLinks, StoredRows, write_links
 
@@ -78,7 +78,7 @@ def passed(name: str, part: Part, run: StepRun, before: Passed, workers: int = 1
         counts, note, links = _write(function, part, run, Before(before.rows, workers), folder)
         return {"note": note, "counts": counts, "links": links}
 
-    entry = Cache(run.state).entry(document, make)
+    entry = Cache(run.state, "data").entry(document, make)
     facts = entry.facts
     links = StoredLinks(entry.folder / LINKS, facts["links"]) if facts["links"] else ()
     rows = StoredRows(entry.folder / ROWS)

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from llmops_core.cache import Cache
 from llmops_core.content import file_digest, file_sizes
 from llmops_core.errors import DataError
 from llmops_core.keys import code_digest, content
@@ -19,7 +20,6 @@ from llmops_core.keys import digest as digest_of
 from llmops_core.step import StepRun
 from llmops_core.store import Store
 from llmops_data import formats, shapes, tables
-from llmops_data.caching import Cache
 from llmops_data.config import DialogueData, Source
 from llmops_data.entries import Broken, Entry, Record
 from llmops_data.rows import Row
@@ -95,7 +95,7 @@ def _source(config: DialogueData, run: StepRun, name: str, source: Source) -> Fo
             )
         return kept
 
-    entry = Cache(run.state).entry(document, make)
+    entry = Cache(run.state, "data").entry(document, make)
     return _found(name, entry.folder, entry.facts, digest_of(document))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
-import shutil
+import uuid
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,12 +17,16 @@ from typing import Any
 import numpy
 
 from llmops_core.artifacts import Dataset
+from llmops_core.cache import ENTRY, Cache
+from llmops_core.content import file_digest
 from llmops_core.errors import DataError
+from llmops_core.files import read_json
+from llmops_core.keys import code_digest
 from llmops_core.step import StepRun
 from llmops_lightning.encoding_processes import Line, encoded_chunks
 from llmops_lightning.objective import NO_LOSS, Example, Objective, Tokens
 
-FORMAT = 1
+FORMAT = 2
 COLUMNS: Mapping[str, str] = {
     "ids": "int32",
     "learned": "int8",
@@ -31,6 +34,7 @@ COLUMNS: Mapping[str, str] = {
     "example_ends": "int64",
     "weights": "int64",
     "rows": "int64",
+    "cut": "int8",
 }
 CODES = {"int32": "i", "int8": "b", "int64": "q"}
 CHUNK = 512
@@ -46,7 +50,7 @@ class Encoded:
     @cached_property
     def facts(self) -> Mapping[str, Any]:
         """What was counted while encoding: rows, cut, silent, digest."""
-        found: Mapping[str, Any] = json.loads((self.folder / "facts.json").read_text(encoding="utf-8"))
+        found: Mapping[str, Any] = read_json(self.folder / ENTRY)["facts"]
         return found
 
     @cached_property
@@ -86,7 +90,9 @@ class Encoded:
             ids = columns["ids"][inside]
             labels = numpy.where(columns["learned"][inside] != 0, ids, NO_LOSS)
             parts.append(Tokens(tuple(ids.tolist()), tuple(labels.tolist())))
-        return Example(tuple(parts), int(columns["weights"][at]), int(columns["rows"][at]))
+        return Example(
+            tuple(parts), int(columns["weights"][at]), int(columns["rows"][at]), bool(columns["cut"][at])
+        )
 
     @property
     def digest(self) -> str:
@@ -96,7 +102,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Encodes splits into `run.scratch`; what lies there already, whole and of the same content, is kept."""
+    """Encodes splits into the store's cache/tokens: the same rows become tokens once, for all runs."""
 
     objective: Objective
     length: int
@@ -110,27 +116,26 @@ class Encoder:
         Rows without a token to learn are left out, counted and told. Raises DataError when none is left,
         or when they are more than `max_silent_share` of all.
         """
-        folder = self.run.scratch / f"encoded-{split}"
-        source = self._source(data, split, most)
-        encoded = Encoded(folder)
-        if not _is_whole(folder, source):
-            partial = self.run.scratch / f"encoded-{split}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.mkdir(parents=True)
-            self._write(partial, source, self._lines(data, split, most), _count(data, split, most))
-            partial.rename(folder)
-        self._tell(encoded.facts, split)
-        return encoded
 
-    def _source(self, data: Dataset, split: str, most: int | None) -> str:
-        made = hashlib.sha256()
-        with data.path(split).open("rb") as file:
-            while block := file.read(1 << 20):
-                made.update(block)
-        facts = [FORMAT, self.objective.identity(), self.length, most, self.run.seed]
-        made.update(repr(facts).encode())
-        return made.hexdigest()
+        def make(folder: Path) -> Mapping[str, Any]:
+            return self._write(folder, self._lines(data, split, most), _count(data, split, most))
+
+        entry = Cache(self.run.state, "tokens").entry(self._source(data, split, most), make)
+        self._tell(entry.facts, split)
+        _link(self.run.scratch / f"encoded-{split}", entry.folder)
+        return Encoded(entry.folder)
+
+    def _source(self, data: Dataset, split: str, most: int | None) -> Mapping[str, Any]:
+        """All that decides the examples; the code that makes them too."""
+        sampled = most is not None and most < data.rows.get(split, 0)
+        return {
+            "format": FORMAT,
+            "rows": file_digest(data.path(split)),
+            "sample": [most, self.run.seed] if sampled else None,
+            "objective": self.objective.identity(),
+            "code": [code_digest(__name__), code_digest(type(self.objective).__module__)],
+            "length": self.length,
+        }
 
     def _lines(self, data: Dataset, split: str, most: int | None) -> Iterator[Line]:
         """The split's lines with their numbers, or a seeded sample of them in their order."""
@@ -143,7 +148,7 @@ class Encoder:
                 if chosen is None or at in chosen:
                     yield at + 1, line
 
-    def _write(self, folder: Path, source: str, lines: Iterator[Line], count: int) -> None:
+    def _write(self, folder: Path, lines: Iterator[Line], count: int) -> Mapping[str, Any]:
         counts = {"rows": 0, "cut": 0, "silent": 0}
         whole = hashlib.sha256()
         chunks = iter(lambda: list(islice(lines, CHUNK)), [])
@@ -162,8 +167,7 @@ class Encoder:
                             content = array(CODES[COLUMNS[name]], values).tobytes()
                             whole.update(content)
                             files[name].write(content)
-        facts = {**counts, "tokens": tokens, "source": source, "digest": whole.hexdigest()}
-        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        return {**counts, "tokens": tokens, "digest": whole.hexdigest()}
 
     def _tell(self, facts: Mapping[str, Any], split: str) -> None:
         count, cut, silent = facts["rows"], facts["cut"], facts["silent"]
@@ -208,6 +212,7 @@ def _columns(
         "example_ends": [sequences],
         "weights": [example.weight],
         "rows": [row],
+        "cut": [example.cut],
     }
     return columns, tokens + len(ids), sequences
 
@@ -217,9 +222,9 @@ def _count(data: Dataset, split: str, most: int | None) -> int:
     return count if most is None else min(most, count)
 
 
-def _is_whole(folder: Path, source: str) -> bool:
-    try:
-        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    return bool(facts.get("source") == source)
+def _link(place: Path, folder: Path) -> None:
+    """Let `place` lead to `folder`: there the other processes of a training find what they share."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}")
+    fresh.symlink_to(folder.resolve(), target_is_directory=True)
+    fresh.replace(place)

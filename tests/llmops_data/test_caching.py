@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from llmops_core.artifacts import Dataset
+from llmops_core.cache import Cache
 from llmops_core.content import content_digest
 from llmops_core.gc import collect
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_core.store import Store
-from llmops_data.caching import Cache
 from llmops_data.config import DialogueData, Length
 from llmops_data.dialogues import dialogues
 from llmops_data.rows import Row
@@ -151,7 +151,7 @@ def test_a_step_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
     Store(tmp_path).prepare()
     with pytest.raises(RuntimeError, match="stopped"):
-        Cache(tmp_path).entry({"x": 1}, fails)
+        Cache(tmp_path, "data").entry({"x": 1}, fails)
     assert not (tmp_path / "cache").exists()
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -159,12 +159,12 @@ def test_a_step_that_fails_leaves_nothing(tmp_path: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from llmops_data.caching import Cache
+from llmops_core.cache import Cache
 def make(folder):
     (folder / "rows.arrow").write_bytes(b"half")
     print("writing", flush=True)
     time.sleep(60)
-Cache(Path(sys.argv[1])).entry({"x": 1}, make)
+Cache(Path(sys.argv[1]), "data").entry({"x": 1}, make)
 """
 
 
@@ -174,7 +174,9 @@ def test_a_kill_while_writing_leaves_only_what_gc_takes(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.kill()
-    assert Cache(tmp_path).entry({"x": 1}, lambda folder: {"made": "again"}).facts == {"made": "again"}
+    assert Cache(tmp_path, "data").entry({"x": 1}, lambda folder: {"made": "again"}).facts == {
+        "made": "again"
+    }
     assert list((tmp_path / "tmp").iterdir())
     collect(Store(tmp_path))
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -183,19 +185,19 @@ def test_a_kill_while_writing_leaves_only_what_gc_takes(tmp_path: Path) -> None:
 def test_two_at_once_make_one_entry(tmp_path: Path) -> None:
     def make_again(folder: Path) -> Mapping[str, Any]:
         # while this one writes, another finishes
-        Cache(tmp_path).entry({"x": 1}, lambda inner: {"by": "the other"})
+        Cache(tmp_path, "data").entry({"x": 1}, lambda inner: {"by": "the other"})
         return {"by": "this one"}
 
-    Cache(tmp_path).entry({"x": 1}, make_again)
+    Cache(tmp_path, "data").entry({"x": 1}, make_again)
     assert len(list((tmp_path / "cache" / "data").iterdir())) == 1
-    assert Cache(tmp_path).entry({"x": 1}, make_again).reused
+    assert Cache(tmp_path, "data").entry({"x": 1}, make_again).reused
 
 
 def test_use_is_told_by_the_time_of_the_entry(tmp_path: Path) -> None:
-    entry = Cache(tmp_path).entry({"x": 1}, lambda folder: {})
+    entry = Cache(tmp_path, "data").entry({"x": 1}, lambda folder: {})
     old = time.time() - 1000
     os.utime(entry.folder / "entry.json", (old, old))
-    Cache(tmp_path).entry({"x": 1}, lambda folder: {})
+    Cache(tmp_path, "data").entry({"x": 1}, lambda folder: {})
     assert (entry.folder / "entry.json").stat().st_mtime > old + 900
 
 

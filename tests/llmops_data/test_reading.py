@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from llmops_core.errors import DataError, SecretError
+from llmops_core.errors import DataError, SecretError, StoreError
 from llmops_core.step import StepRun
 from llmops_data import formats, opening, reading
 from llmops_data.config import DialogueData, Source
@@ -271,7 +271,7 @@ def test_a_disk_that_fills_up_says_so(run: StepRun, tmp_path: Path, monkeypatch:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(reading.RowsWriter, "add", full)
-    with pytest.raises(DataError, match="no space left"):
+    with pytest.raises(StoreError, match="no space left"):
         read(run, DialogueData(source=str(tmp_path / "rows.jsonl")))
 
 

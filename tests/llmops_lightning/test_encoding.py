@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +14,9 @@ import pytest
 
 from llmops_core.artifacts import Dataset
 from llmops_core.errors import DataError
+from llmops_core.gc import collect
 from llmops_core.step import StepRun
+from llmops_core.store import Store
 from llmops_lightning.encoding import Encoded, Encoder
 from llmops_lightning.objective import Example, Tokens
 from llmops_lightning.plan import Plan, write_plan
@@ -61,6 +65,10 @@ def test_examples_come_back_as_they_were_made(
     assert [one.parts for one in found] == [one.parts for one in expected]
     assert [one.weight for one in found] == [3, 1, 4]
     assert [one.row for one in found] == [1, 2, 4]
+    short = Encoder(Letters(), 4, make_run("short")).encode(
+        texts(make_data, tmp_path / "s", [{"text": "a bcd"}, {"text": "a bc"}]), "train", None
+    )
+    assert [short[at].cut for at in range(2)] == [True, False]
     assert encoded.lengths.tolist() == [5, 5, 5]
 
 
@@ -77,6 +85,40 @@ def test_what_was_encoded_is_not_encoded_again(
     data.path("train").write_text(data.path("train").read_text().replace("a 8", "b 8"))
     Encoder(second, 100, run).encode(data, "train", None)
     assert len(second.calls) == 9
+
+
+def test_another_run_with_another_seed_encodes_nothing_unless_it_takes_a_sample(
+    make_run: MakeRun, make_data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    rows = [{"text": f"a {n}"} for n in range(9)]
+    first, second, third = Letters(), Letters(), Letters()
+    one = Encoder(first, 100, make_run("one", seed=1)).encode(
+        texts(make_data, tmp_path / "d", rows), "train", None
+    )
+    copy = texts(make_data, tmp_path / "copy", rows)
+    two = Encoder(second, 100, make_run("two", seed=2)).encode(copy, "train", 9)
+    assert (len(first.calls), len(second.calls), one.folder) == (9, 0, two.folder)
+    for seed in (1, 2):
+        Encoder(third, 100, make_run(f"sample{seed}", seed=seed)).encode(copy, "train", 5)
+    assert len(third.calls) == 10
+
+
+def test_a_damaged_encoding_is_made_again_and_one_long_unused_is_garbage(
+    make_run: MakeRun, make_data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    data, letters = texts(make_data, tmp_path / "d", [{"text": f"a {n}"} for n in range(9)]), Letters()
+    found = Encoder(letters, 100, make_run("one")).encode(data, "train", None)
+    before = contents(found.folder)
+    (found.folder / "ids.bin").write_bytes(before["ids.bin"][:-4])
+    again = Encoder(letters, 100, make_run("two")).encode(data, "train", None)
+    assert len(letters.calls) == 18
+    assert contents(again.folder) == before
+    store = Store(tmp_path)
+    assert collect(store, dry_run=True) == []
+    long_ago = time.time() - 15 * 24 * 3600
+    os.utime(again.folder / "entry.json", (long_ago, long_ago))
+    assert [(one.what, one.path) for one in collect(store)] == [("cache", again.folder)]
+    assert not again.folder.exists()
 
 
 def test_an_encoding_that_was_cut_off_is_made_again(
