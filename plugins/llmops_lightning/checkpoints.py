@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from llmops_core.errors import StepError
+from llmops_lightning.spread import State, Weights
 
 PATTERN = "step-*.ckpt"
 DECISIVE = ("model", "plan", "settings")
@@ -21,12 +21,14 @@ DECISIVE = ("model", "plan", "settings")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training after `step` optimizer steps."""
+    """A training after `step` optimizer steps: the same whatever the strategy and the number of processes.
+
+    Frozen weights are not in it: they are the model's.
+    """
 
     step: int
-    weights: Mapping[str, Tensor]
-    """What learns, by name."""
-    optimizer: Mapping[str, Any]
+    weights: Weights
+    state: State
     rows: Sequence[Mapping[str, float]]
     """The curve so far."""
 
@@ -42,7 +44,7 @@ def write(folder: Path, checkpoint: Checkpoint, training: Mapping[str, str], kep
         old.unlink()
 
 
-def write_best(folder: Path, step: int, weights: Mapping[str, Tensor]) -> None:
+def write_best(folder: Path, step: int, weights: Weights) -> None:
     """Keep the weights after `step` as the best so far, and no other ones."""
     place = folder / f"best-{step:08}.ckpt"
     _write(place, dict(weights))
@@ -50,11 +52,11 @@ def write_best(folder: Path, step: int, weights: Mapping[str, Tensor]) -> None:
         other.unlink()
 
 
-def read_best(folder: Path, step: int) -> Mapping[str, Tensor]:
+def read_best(folder: Path, step: int) -> Weights:
     """The weights after `step`. Raises StepError where they are gone."""
     place = folder / f"best-{step:08}.ckpt"
     try:
-        found: Mapping[str, Tensor] = torch.load(place, map_location="cpu", weights_only=True)
+        found: Weights = torch.load(place, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise StepError(
             f"the best weights, of step {step}, cannot be read from {place}",
@@ -79,7 +81,7 @@ def read(folder: Path, training: Mapping[str, str], warn: Callable[[str], None])
     """
     for place in sorted(folder.glob(PATTERN), reverse=True):
         try:
-            found = torch.load(place, map_location="cpu", weights_only=True)
+            found = torch.load(place, map_location="cpu", weights_only=True, mmap=True)
         except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
             warn(f"the checkpoint {place.name} cannot be read: the one before it is taken")
             continue

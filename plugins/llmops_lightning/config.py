@@ -261,5 +261,11 @@ class LightningTrain:
         output=False,
     )
     tuning: Part = part("train/tuning", "lora", doc="Which weights learn.")
-    strategy: Part = part("train/strategy", "single", doc="How the work is spread over devices.")
+    strategy: Part = part(
+        "train/strategy",
+        "single",
+        doc="How the work is spread over devices. The result is the same up to rounding: an interrupted "
+        "training may go on with another.",
+        output=False,
+    )
     objective: Part = part("train/objective", "sft", doc="What is learned from a row.")

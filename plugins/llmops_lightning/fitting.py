@@ -14,7 +14,6 @@ import pytorch_lightning as lightning
 
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.module import Training
-from llmops_lightning.strategy import Strategy
 
 LOGGERS = (
     "pytorch_lightning",
@@ -39,7 +38,7 @@ class Interruption(lightning.Callback):
             self.interrupt = exception
 
 
-def fit(training: Training, loader: StepLoader, strategy: Strategy) -> None:
+def fit(training: Training, loader: StepLoader) -> None:
     """Take every optimizer step that `loader` gives. A Ctrl-C stays a KeyboardInterrupt."""
     interruption = Interruption()
     with _quiet():
@@ -54,10 +53,8 @@ def fit(training: Training, loader: StepLoader, strategy: Strategy) -> None:
             precision=PRECISION[training.config.precision],
             default_root_dir=str(training.run.scratch),
             callbacks=[interruption],
-            **strategy.trainer,
+            **training.spread.trainer,
         )
-        if trainer.strategy.root_device.type != "cpu":
-            training.threads = None
         with _interruptible(interruption):
             trainer.fit(training, train_dataloaders=loader)
 

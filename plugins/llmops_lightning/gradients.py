@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from llmops_lightning.objective import Batch, Objective
+from llmops_lightning.objective import Batch
+from llmops_lightning.spread import Learner
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -109,13 +110,26 @@ def one_thread() -> Iterator[None]:
 
 
 def set_gradients(
-    network: nn.Module, objective: Objective, batches: Sequence[Batch], weight: int, threads: Threads
+    learner: Learner, batches: Sequence[Batch], weight: int, threads: Threads | None = None
 ) -> float:
     """Put into `.grad` the gradient of the summed loss divided by `weight`; gives that loss."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if threads is None:
+        return sum(_backward(learner, one, weight) for one in batches)
+    size = sum(tensor.numel() for batch in batches for tensor in batch.values())
+    return threads.timed(lambda: _at_once(learner, batches, weight, threads), size)
+
+
+def _backward(learner: Learner, batch: Batch, weight: int) -> float:
+    loss = learner(batch) / weight
+    loss.backward()
+    return float(loss.detach())
+
+
+def _at_once(learner: Learner, batches: Sequence[Batch], weight: int, threads: Threads) -> float:
+    learning = list(learner.learning().values())
 
     def of(batch: Batch) -> tuple[float, Sequence[Tensor | None]]:
-        loss = objective.loss(network, batch) / weight
+        loss = learner(batch) / weight
         return float(loss.detach()), torch.autograd.grad(loss, learning, allow_unused=True)
 
     total = 0.0
@@ -127,14 +141,12 @@ def set_gradients(
     return total
 
 
-def summed_loss(
-    network: nn.Module, objective: Objective, parts: Sequence[Batch], threads: Threads | None
-) -> float:
+def summed_loss(learner: Learner, parts: Sequence[Batch], threads: Threads | None = None) -> float:
     """The loss of all batches, without learning."""
 
     def of(batch: Batch) -> float:
         with torch.no_grad():
-            return float(objective.loss(network, batch))
+            return float(learner(batch))
 
     if threads is None:
         return sum(map(of, parts))

@@ -1,7 +1,8 @@
 """A training that is told to end saves itself first: at once, wherever in an optimizer step it is.
 
 Only the update of the weights may not be torn, so only during it the end has to wait. A thread of its own
-saves, as the main one may be inside a long computation, where Python hears no signal.
+saves, as the main one may be inside a long computation, where Python hears no signal. Where processes can
+only save together, that they were told is remembered, until all of them are between two steps.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -18,10 +19,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Preemption:
-    """Inside it, once `begin` was called, SIGTERM and Ctrl-C call `save` and raise KeyboardInterrupt."""
+    """Inside it, once `begin` was called, SIGTERM and Ctrl-C call `save` and raise KeyboardInterrupt.
 
-    def __init__(self, save: Callable[[], None]) -> None:
+    With `together` they only set `told`.
+    """
+
+    def __init__(self, save: Callable[[], None], *, together: bool = False) -> None:
         self.save = save
+        self.together = together
+        self.told = False
         self._updating = threading.Lock()
         self._pending = False
         self._before: dict[int, Any] = {}
@@ -39,14 +45,18 @@ class Preemption:
         ours = [number for number, before in self._before.items() if before != signal.SIG_IGN]
         if not ours or self._thread is not None:
             return
+        if not self.together:
+            self._start(ours)
+        for number in ours:
+            signal.signal(number, self._hear)
+
+    def _start(self, ours: Sequence[int]) -> None:
         hears, tells = socket.socketpair()
         tells.setblocking(False)
         self._ends = hears, tells
         self._thread = threading.Thread(target=self._listen, args=(hears, set(ours)), daemon=True)
         self._thread.start()
         self._wakeup = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
-        for number in ours:
-            signal.signal(number, self._hear)
 
     @contextlib.contextmanager
     def updating(self) -> Iterator[None]:
@@ -68,6 +78,9 @@ class Preemption:
             signal.signal(number, before)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.told = True
+        if self.together:
+            return
         if self._updating.locked():
             self._pending = True
         else:

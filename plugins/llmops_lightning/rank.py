@@ -11,7 +11,6 @@ import pickle
 import signal
 import sys
 import threading
-from dataclasses import replace
 
 import torch
 
@@ -57,7 +56,6 @@ def follow(orders: Orders) -> None:
     )
     tuning: Tuning = run.load(config.tuning)(config.tuning.config, run)
     strategy: Strategy = run.load(config.strategy)(config.strategy.config, run)
-    strategy = replace(strategy, trainer=strategy.of_rank(orders.rank))
     with one_thread():
         tokenizer, network = load_tokenizer(orders.model), load_network(orders.model, **tuning.loading)
         objective: Objective = run.load(config.objective)(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -13,122 +13,99 @@ from llmops_lightning import checkpoints
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.checkpoints import Checkpoint
 from llmops_lightning.fitting import fit
-from llmops_lightning.gradients import Threads
-from llmops_lightning.machine import available_cores
-from llmops_lightning.module import Training
+from llmops_lightning.module import Training, Wishes
 from llmops_lightning.network_modes import draws_random_numbers, recompute
 from llmops_lightning.noise import noisy_embeddings
 from llmops_lightning.preemption import Preemption
+from llmops_lightning.spread import Weights
 from llmops_lightning.strategy import Strategy
 from llmops_lightning.watching import best_of, is_over
 
 
-def run_steps(training: Training, loader: StepLoader, strategy: Strategy, known: Mapping[str, str]) -> None:
-    """Take every step of the loader's plan that the newest checkpoint has not.
+def run_steps(
+    training: Training, loader: StepLoader, strategy: Strategy, known: Mapping[str, str]
+) -> Weights:
+    """Take every step of the loader's plan that the newest checkpoint has not; gives what was learned.
 
     `known` tells this training from others.
     """
-    config, run = training.config, training.run
+    config, run, network = training.config, training.run, training.learner.network
     training.total, training.left = len(loader.plan), loader.plan.left
     training.names = lambda planned: sorted(
         {int(loader.examples.rows[at]) for batch in planned.batches for row in batch for at in row}
     )
-    training.validates = bool(training.team.sum(len(training.validation)))
-    resume(training, checkpoints.read(run.scratch, known, run.warn))
+    found = checkpoints.read(run.scratch, known, run.warn)
+    if found is not None:
+        run.log(f"going on after optimizer step {found.step} of {training.total}")
+        training.done, training.rows, training.resumed = found.step, list(found.rows), found
     loader.start = training.done
-    random = config.neftune > 0 or draws_random_numbers(training.network)
     if config.recompute:
-        recompute(training.network, random=random)
-    if strategy.at_once and config.precision == "fp32" and not random:
-        training.threads = Threads(_threads(training), config.threads)
+        recompute(network, random=config.neftune > 0 or draws_random_numbers(network))
+    training.spread = strategy.spread(training.learner, config, training.team)
     keeper = Keeper(training, known)
-    try:
-        with Preemption(keeper.save) as preemption, noisy_embeddings(training.network, config.neftune):
-            training.begin, training.updating = preemption.begin, preemption.updating
-            training.after_step, training.on_best = keeper.after_step, keeper.keep_best
-            if not is_over(training.rows, config.patience):
-                fit(training, loader, strategy)
-    finally:
-        if training.threads is not None:
-            training.threads.close()
-    if config.keep == "best" and training.team.leads:
-        keeper.take_best()
+    preemption = Preemption(keeper.save, together=not training.spread.reads_alone)
+    with contextlib.closing(training.spread), preemption, noisy_embeddings(network, config.neftune):
+        training.begin, training.updating = preemption.begin, preemption.updating
+        training.wishes = lambda: Wishes(float(preemption.told), float(keeper.is_late()))
+        training.after_step, training.on_best = keeper.after_step, keeper.keep_best
+        if found is not None and (found.step == training.total or is_over(found.rows, config.patience)):
+            training.learned = found.weights
+        else:
+            fit(training, loader)
+    return kept(training)
 
 
-def _threads(training: Training) -> int:
-    """As many as this process has micro-batches in a step and cores for."""
-    size = training.team.size
-    return max(1, min(training.config.accumulate // size, available_cores() // size))
+def kept(training: Training) -> Weights:
+    """The weights that come out: the last ones, or those with the lowest validation loss."""
+    best = best_of(training.rows)
+    if training.config.keep == "last" or best is None or best.step == training.done:
+        return training.learned
+    training.run.log(f"kept the weights of step {best.step}, whose validation loss was lowest")
+    return checkpoints.read_best(training.run.scratch, best.step) if training.team.leads else {}
 
 
 @dataclass
 class Keeper:
-    """Writes a training's checkpoints when they are due."""
+    """Writes a training's checkpoints when they are due.
+
+    All processes ask for the weights together, and the leading one writes.
+    """
 
     training: Training
     known: Mapping[str, str]
     written: float = field(default_factory=time.monotonic)
     last: int = -1
 
-    def after_step(self) -> None:
-        """Save where a step or time interval is over."""
-        training, config = self.training, self.training.config
-        minutes = config.checkpoint_minutes
+    def is_late(self) -> bool:
+        """Whether the longest time between checkpoints is over, by the leading process's clock."""
+        minutes = self.training.config.checkpoint_minutes
         waited = minutes is not None and time.monotonic() - self.written >= 60 * minutes
-        if (training.done % config.checkpoint_every == 0 or waited) and training.done < training.total:
+        return waited and self.training.team.leads
+
+    def after_step(self, wishes: Wishes) -> None:
+        """Save where a step or time interval is over, or a process is told to end: then all of them do."""
+        training = self.training
+        due = training.done % training.config.checkpoint_every == 0 or wishes.save > 0
+        if wishes.end > 0 or (due and training.done < training.total):
             self.save()
+        if wishes.end > 0:
+            raise KeyboardInterrupt
 
     def save(self) -> None:
         """Save now, unless this step is saved, or holds numbers that are none."""
         training = self.training
-        if not training.team.leads or training.done in (0, self.last):
+        if training.done in (0, self.last):
             return
-        found = checkpoint(training)
-        if all(bool(torch.isfinite(one).all()) for one in found.weights.values()):
+        weights, state = training.spread.weights(), training.spread.state()
+        self.last, self.written = training.done, time.monotonic()
+        if training.team.leads and all(bool(torch.isfinite(one).all()) for one in weights.values()):
+            found = Checkpoint(training.done, weights, state, list(training.rows))
             checkpoints.write(training.run.scratch, found, self.known, training.config.checkpoints_kept)
-            self.last, self.written = training.done, time.monotonic()
 
     def keep_best(self) -> None:
         """Keep the weights of the lowest validation loss so far, where they are asked for."""
         training = self.training
-        if training.config.keep == "best" and training.team.leads:
-            checkpoints.write_best(training.run.scratch, training.done, weights_of(training))
-
-    def take_best(self) -> None:
-        """Put the weights of the lowest validation loss into the network."""
-        best = best_of(self.training.rows)
-        if best is None or best.step == self.training.done:
-            return
-        found = checkpoints.read_best(self.training.run.scratch, best.step)
-        put(self.training, found)
-        self.training.run.log(f"kept the weights of step {best.step}, whose validation loss was lowest")
-
-
-def weights_of(training: Training) -> Mapping[str, torch.Tensor]:
-    """What learns, by name."""
-    return {name: one.detach() for name, one in training.learning().items()}
-
-
-def checkpoint(training: Training) -> Checkpoint:
-    """The training as it is between two optimizer steps."""
-    optimizer: Any = training.optimizers()
-    return Checkpoint(
-        training.done, weights_of(training), optimizer.optimizer.state_dict(), list(training.rows)
-    )
-
-
-def resume(training: Training, found: Checkpoint | None) -> None:
-    """Put the training where a checkpoint is."""
-    if found is None:
-        return
-    training.run.log(f"going on after optimizer step {found.step} of {training.total}")
-    put(training, found.weights)
-    training.done, training.rows, training.resumed = found.step, list(found.rows), found
-
-
-def put(training: Training, weights: Mapping[str, torch.Tensor]) -> None:
-    """Overwrite what learns."""
-    learning = training.learning()
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            learning[name].copy_(tensor)
+        if training.config.keep == "best":
+            weights = training.spread.weights()
+            if training.team.leads:
+                checkpoints.write_best(training.run.scratch, training.done, weights)

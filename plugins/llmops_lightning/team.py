@@ -23,42 +23,49 @@ class Team:
 
     rank: int = 0
     size: int = 1
+    local: int = 0
+    """Its place among those on this machine, and the number of its GPU."""
 
     @property
     def leads(self) -> bool:
         """Whether it is the one that tells and writes."""
         return self.rank == 0
 
-    def share(self, things: Sequence[Thing]) -> Sequence[Thing]:
-        """Its part of what is planned for all."""
-        return things[self.rank :: self.size]
+    def share(self, things: Sequence[Thing]) -> Sequence[tuple[Thing, bool]]:
+        """Its part of what is planned for all, and whether it counts.
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter], loss: float) -> float:
-        """Give every process the sum of all gradients; gives the sum of the losses."""
+        All are given the same number: where things run short, one that another process has and does not
+        count here.
+        """
+        if not things:
+            return ()
+        rounds = range(0, len(things), self.size)
+        places = [first + self.rank for first in rounds]
+        return [(things[at], True) if at < len(things) else (things[0], False) for at in places]
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give every process the sum of all gradients."""
         if self.size == 1:
-            return loss
+            return
         for one in parameters:
             if one.grad is None:
                 one.grad = torch.zeros_like(one)
         gradients = [one.grad for one in parameters if one.grad is not None]
         # one message: a sum costs its latency, and adapters are many small tensors
-        whole = torch.cat(
-            [torch.tensor([loss], device=gradients[0].device), *(g.flatten() for g in gradients)]
-        )
+        whole = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(whole)
-        parts = torch.split(whole[1:], [gradient.numel() for gradient in gradients])
+        parts = torch.split(whole, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-        return float(whole[0])
 
-    def sum(self, value: float) -> float:
-        """The sum of every process's value."""
+    def sum(self, *values: float) -> Sequence[float]:
+        """The sums of every process's values, in one message."""
         if self.size == 1:
-            return value
+            return values
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        whole = torch.tensor([value], dtype=torch.float64, device=device)
+        whole = torch.tensor(values, dtype=torch.float64, device=device)
         distributed.all_reduce(whole)
-        return float(whole)
+        return [float(one) for one in whole]
 
     def agree(self, weights: Sequence[Tensor]) -> None:
         """Take the leading process's weights."""
@@ -73,7 +80,7 @@ def join(meeting: Path, rank: int, size: int, device: str) -> Team:
     distributed.init_process_group(
         backend, init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=PATIENCE
     )
-    return Team(rank, size)
+    return Team(rank, size, rank)
 
 
 def leave() -> None:

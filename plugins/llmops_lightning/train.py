@@ -53,7 +53,8 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
         prepared = prepare(config, run, data, longest_row(config, model, run), (tokenizer, network))
         torch.manual_seed(run.seed)
         training = Training(tuning.apply(network), prepared.objective, config, run)
-        run.metric("trainable_parameters", sum(one.numel() for one in training.learning().values()))
+        count = sum(one.numel() for one in training.learner.learning().values())
+        run.metric("trainable_parameters", count)
         known = identity(model, prepared.plan.digest, config, run.seed)
         try:
             with crew(config, run, model, strategy, known) as training.team:
@@ -61,12 +62,13 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
                     config, prepared.objective, prepared.validation, training.team
                 )
                 loader = StepLoader(prepared.plan, prepared.examples, prepared.objective, training.team)
-                run_steps(training, loader, strategy, known)
+                learned = run_steps(training, loader, strategy, known)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(Need(config, model, prepared.plan.summary["worst_batch"]), run) from error
-    tuning.save(training.network, tokenizer, model, run)
+    whole = training.spread.whole(learned, lambda: tuning.apply(load_network(model, **tuning.loading)))
+    tuning.save(whole, tokenizer, model, run)
     prepared.plan.copy(run.folder)
     _write_curve(run.folder / CURVE, training.rows)
     return Model(

@@ -19,10 +19,10 @@ from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_lightning import causal
 from llmops_lightning.config import Full, LightningTrain, Lora, Pretrain
-from llmops_lightning.module import Training
 from llmops_lightning.network_modes import draws_random_numbers
 from llmops_lightning.objective import Example, Tokens
 from llmops_lightning.plan import Plan
+from llmops_lightning.replicated import Replicated
 from llmops_lightning.sft import SftObjective
 from llmops_lightning.train import train
 
@@ -39,16 +39,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 def gradients(monkeypatch: pytest.MonkeyPatch) -> Gradients:
     """The gradients of every optimizer step of whatever is trained."""
     found: Gradients = []
-    clip = Training._clip
+    clip = Replicated.clip
 
-    def note(training: Training) -> float:
-        of_step = {
-            name: one.grad.clone() for name, one in training.learning().items() if one.grad is not None
-        }
-        found.append(of_step)
-        return clip(training)
+    def note(spread: Replicated, most: float | None) -> float:
+        learning = spread.learner.learning()
+        found.append({name: one.grad.clone() for name, one in learning.items() if one.grad is not None})
+        return clip(spread, most)
 
-    monkeypatch.setattr(Training, "_clip", note)
+    monkeypatch.setattr(Replicated, "clip", note)
     return found
 
 
@@ -97,7 +95,7 @@ def test_micro_batches_one_after_another_have_the_gradients_of_those_at_once(
     train(config, make_run("at-once"), model=base, data=uneven)
     at_once = list(gradients)
     gradients.clear()
-    monkeypatch.setattr("llmops_lightning.running.draws_random_numbers", lambda network: True)
+    monkeypatch.setattr("llmops_lightning.replicated.draws_random_numbers", lambda network: True)
     train(config, make_run("in-turn"), model=base, data=uneven)
     expect_same(at_once, gradients, 1e-6)
 

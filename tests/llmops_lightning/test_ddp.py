@@ -21,7 +21,7 @@ from llmops_core.step import StepRun
 from llmops_lightning import crew
 from llmops_lightning.capabilities import Machine, problems
 from llmops_lightning.config import Ddp, Full, LightningTrain
-from llmops_lightning.module import Training
+from llmops_lightning.replicated import Replicated
 from llmops_lightning.train import train
 
 MakeRun = Callable[..., StepRun]
@@ -56,15 +56,14 @@ def test_two_processes_give_the_gradients_of_one_and_one_goes_on_where_they_stop
     children: list[Any],
 ) -> None:
     made: list[torch.Tensor] = []
-    clip = Training._clip
+    clip = Replicated.clip
 
-    def note(training: Training) -> float:
-        made.append(
-            torch.cat([one.grad.flatten() for one in training.learning().values() if one.grad is not None])
-        )
-        return clip(training)
+    def note(spread: Replicated, most: float | None) -> float:
+        learning = spread.learner.learning().values()
+        made.append(torch.cat([one.grad.flatten() for one in learning if one.grad is not None]))
+        return clip(spread, most)
 
-    monkeypatch.setattr(Training, "_clip", note)
+    monkeypatch.setattr(Replicated, "clip", note)
     changes: dict[str, Any] = {
         "validate_every": 3,
         "tuning": Full(),

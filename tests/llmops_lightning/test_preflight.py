@@ -12,8 +12,8 @@ from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_lightning.config import Full, LightningTrain
 from llmops_lightning.memory import Need
-from llmops_lightning.module import Training
 from llmops_lightning.plan import Plan
+from llmops_lightning.replicated import Replicated
 from llmops_lightning.show_batch import show_batch
 from llmops_lightning.train import train
 
@@ -24,7 +24,7 @@ Settings = Callable[..., LightningTrain]
 def test_a_batch_is_shown_with_what_is_learned_marked(
     base: Model, data: Dataset, make_run: MakeRun, settings: Settings
 ) -> None:
-    shown = list(show_batch(settings(), make_run("shown"), model=base, data=data, count=2))
+    shown = show_batch(settings(), make_run("shown"), model=base, data=data, count=2).examples
     tuned = train(settings(), make_run("trained"), model=base, data=data)
     first = next(iter(Plan(tuned.folder).steps()))
     assert [one.row for one in shown] == [at + 1 for at in first.batches[0][0] + first.batches[0][1]]
@@ -70,7 +70,7 @@ def test_out_of_memory_tells_estimate_actual_and_three_changes_that_need_less(
     def fail(*_: Any) -> float:
         raise error
 
-    monkeypatch.setattr(Training, "_gradients", fail)
+    monkeypatch.setattr(Replicated, "gradients", fail)
     with pytest.raises(StepError, match=r"out of memory: estimated 1 GB .* GB were in use at most") as raised:
         train(settings(), make_run(), model=base, data=data)
     assert raised.value.problem.remedy.count(" GB)") == 3
@@ -82,7 +82,7 @@ def test_another_runtime_error_stays_what_it_is(
     def fail(*_: Any) -> float:
         raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr(Training, "_gradients", fail)
+    monkeypatch.setattr(Replicated, "gradients", fail)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         train(settings(), make_run(), model=base, data=data)
 

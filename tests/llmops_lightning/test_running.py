@@ -20,9 +20,10 @@ from llmops_core.artifacts import Dataset, Model
 from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_lightning.config import Full, LightningTrain
-from llmops_lightning.module import Training
 from llmops_lightning.noise import noisy_embeddings
+from llmops_lightning.optimizing import groups_of
 from llmops_lightning.preemption import Preemption
+from llmops_lightning.replicated import Replicated
 from llmops_lightning.train import train
 from llmops_lightning.watching import Best, best_of, is_over
 
@@ -118,12 +119,13 @@ def test_a_gradient_that_is_no_number_names_the_rows_and_leaves_the_checkpoints(
     base: Model, data: Dataset, make_run: MakeRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = make_run("unused").scratch
-    clip = Training._clip
+    clip, calls = Replicated.clip, []
 
-    def broken(training: Training) -> float:
-        return float("nan") if training.done == 3 else clip(training)
+    def broken(spread: Replicated, most: float | None) -> float:
+        calls.append(most)
+        return float("nan") if len(calls) == 4 else clip(spread, most)
 
-    monkeypatch.setattr(Training, "_clip", broken)
+    monkeypatch.setattr(Replicated, "clip", broken)
     run = make_run("run", scratch=scratch)
     with pytest.raises(
         StepError, match=r"the gradient is nan at optimizer step 4, on the rows (\d+, ){3}\d+\."
@@ -135,10 +137,9 @@ def test_a_gradient_that_is_no_number_names_the_rows_and_leaves_the_checkpoints(
     ]
 
 
-def test_decay_touches_matrices_only(base: Model, make_run: MakeRun, settings: Settings) -> None:
+def test_decay_touches_matrices_only() -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
-    training = Training(network, None, settings(weight_decay=0.1), make_run())  # type: ignore[arg-type]
-    groups = training.configure_optimizers().param_groups
+    groups = groups_of(list(network.parameters()), 0.1)
     decayed = {id(one): group["weight_decay"] for group in groups for one in group["params"]}
     assert decayed[id(network[0].weight)] == 0.1
     assert {decayed[id(one)] for one in (network[0].bias, network[1].weight, network[1].bias)} == {0.0}
