@@ -39,6 +39,13 @@ def test_commands_and_recipes_are_offered(project: Project) -> None:
     assert "quickstart" in offered(project.folder, "run", "qu")
 
 
+def test_commands_of_plugins_and_their_arguments_are_offered(project: Project) -> None:
+    assert "data" in offered(project.folder, "")
+    assert offered(project.folder, "show", "b") == ["batch"]
+    assert "quickstart" in offered(project.folder, "show batch", "qu")
+    assert "train.lr=" in offered(project.folder, "show batch quickstart", "train.l")
+
+
 def test_groups_options_and_fields_of_the_recipe_are_offered(project: Project) -> None:
     assert {"train=", "model="} <= set(offered(project.folder, "check quickstart"))
     assert "model=local" in offered(project.folder, "check quickstart", "model=")

@@ -223,3 +223,24 @@ def test_a_command_that_is_none_is_told_with_who_names_it(llmops: CommandLine) -
     done = llmops("shine")
     assert done.returncode == 2
     assert "the command shine of acme_tool 1.2 is a function, not a click command" in done.stderr
+
+
+def test_a_plugin_adds_a_command_to_a_built_in_group(llmops: CommandLine) -> None:
+    info = llmops.site / "acme_tool-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_text(
+        "[llmops.commands]\nshow.shine = acme_commands:shine\nshow.config = acme_commands:shine\n"
+        "show.broken = acme_commands:nothing\n"
+    )
+    (llmops.site / "acme_commands.py").write_text(
+        "import sys\nsys.stderr.write('imported ')\nimport click\n\n\n"
+        "@click.command()\n@click.argument('word')\ndef shine(word):\n    click.echo(word * 2)\n"
+    )
+    listed = llmops("show", "--help")
+    assert "shine    from acme_tool 1.2" in listed.stdout
+    assert "imported" not in listed.stderr + llmops("--help").stderr
+    assert "shine" not in llmops("--help").stdout
+    assert llmops("show", "shine", "bright").stdout == "brightbright\n"
+    assert "imported" not in llmops("show", "config", "./recipe.yaml").stderr
+    broken = llmops("show", "broken")
+    assert (broken.returncode, "acme_commands:nothing" in broken.stderr) == (2, True)
