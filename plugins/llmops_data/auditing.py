@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from llmops_core.artifacts import Dataset
+from llmops_data.drifting import drift
 from llmops_data.lines import Identities, every, identities, texts
-from llmops_data.profile import drift, profile
+from llmops_data.profile import profile
 
 QUOTED = 80
 
@@ -97,7 +98,7 @@ def _drift(previous: Dataset, dataset: Dataset, limits: Limits) -> Iterator[Audi
     before, after = sum(previous.rows.values()), sum(dataset.rows.values())
     told = f"{before:,} rows became {after:,}"
     yield Audit("size", after >= before * limits.shrinking, told)
-    for name, value in drift(profile(previous), profile(dataset)).items():
+    for name, value in drift(profile(previous, alike=False), profile(dataset, alike=False)).items():
         limit = getattr(limits, name)
         yield Audit(f"drift of {name}", value <= limit, f"{value:g}, at most {limit:g}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from llmops_core.store import Store
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+tokenizer_option = click.option(
+    "--tokenizer",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, exists=True),
+    help="Count lengths in the tokens of this model.  [default: the model's of the run that made it]",
+)
 
 
 class DataCommands(click.Group):
@@ -72,16 +80,18 @@ def list_command(store: Store, as_json: bool) -> None:
 
 @data.command()
 @click.argument("dataset", default="latest")
+@tokenizer_option
 @json_option
 @click.pass_obj
-def show(store: Store, dataset: str, as_json: bool) -> None:
+def show(store: Store, dataset: str, tokenizer: Path | None, as_json: bool) -> None:
     """A dataset: where it comes from, its funnel, its numbers."""
     from llmops_core import listing, wording
     from llmops_data.profile import profile
+    from llmops_data.tokens import measure
     from llmops_data.versions import version
 
     found = version(store, dataset)
-    numbers = profile(found.dataset)
+    numbers = profile(found.dataset, measure(store, found, tokenizer))
     if as_json:
         return _print({**found.document(), **numbers})
     click.echo(f"{found.digest}\n{found.dataset.summary()}")
@@ -105,24 +115,48 @@ def show(store: Store, dataset: str, as_json: bool) -> None:
 @data.command()
 @click.argument("old")
 @click.argument("new")
-@click.option("--examples", default=3, show_default=True, help="How many rows of each kind are shown.")
+@click.option(
+    "--examples",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="How many rows of each kind are shown.",
+)
+@click.option(
+    "--key", default="", metavar="FACT", help="The fact that names a row.  [default: id, uuid, key]"
+)
 @json_option
 @click.pass_obj
-def diff(store: Store, old: str, new: str, examples: int, as_json: bool) -> None:
-    """What differs between two datasets, row by row."""
-    from llmops_data.comparing import difference
+def diff(store: Store, old: str, new: str, examples: int, key: str, as_json: bool) -> None:  # noqa: PLR0913
+    """What differs between two datasets, row by row.
+
+    Rows of one id (facts: [id] in the recipe), or else of one prompt, are compared with each other.
+    """
+    from llmops_data.comparing import KINDS, difference
     from llmops_data.versions import version
 
-    found = difference(version(store, old).dataset, version(store, new).dataset, examples)
+    found = difference(version(store, old).dataset, version(store, new).dataset, examples, key)
     if as_json:
         return _print(found.document())
-    for name in ("removed", "added", "changed", "moved", "same"):
+    for name in KINDS:
         click.echo(f"{getattr(found, name):>9,} {name}")
         for one in found.examples.get(name, ()):
-            click.echo(f"{'':10}{one['split']}: {one['row']}")
-            if "now" in one:
-                click.echo(f"{'':10}{'now':>{len(one['split'])}}: {one['now']}")
+            _example(one)
     return None
+
+
+def _example(one: Mapping[str, Any]) -> None:
+    from llmops_data.comparing import plainly
+
+    place = f"{one['was_at']} -> {one['at']}" if one.get("was_at", one["at"]) != one["at"] else one["at"]
+    _say(f"{'':10}{place}" + (f"  {plainly(one['row'])}" if "row" in one else ""))
+    for field in one.get("fields", ()):
+        _say(f"{'':12}{field['field']}")
+        _say(f"{'':14}was  {_shown(field['was'])}\n{'':14}now  {_shown(field['now'])}")
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value).replace("\n", "⏎")
 
 
 @data.command()
@@ -181,27 +215,33 @@ def tag(store: Store, /, dataset: str, name: str, as_json: bool, **allowed: floa
 @click.option(
     "--against", metavar="DATASET", help="Tell the drift from this one.  [default: the one before it]"
 )
+@tokenizer_option
 @click.pass_obj
-def report(store: Store, dataset: str, output: Path | None, against: str | None) -> None:
+def report(
+    store: Store, dataset: str, output: Path | None, against: str | None, tokenizer: Path | None
+) -> None:
     """Write a page about a dataset, and beside it the same numbers as JSON."""
     from llmops_core.errors import UsageError
     from llmops_core.files import write_json, write_text
+    from llmops_data.drifting import drift
     from llmops_data.exploring import rendered
-    from llmops_data.profile import drift, profile
+    from llmops_data.profile import profile
+    from llmops_data.tokens import measure
     from llmops_data.versions import version
 
     found = version(store, dataset)
-    numbers = profile(found.dataset)
+    numbers = profile(found.dataset, measure(store, found, tokenizer))
     try:
-        before = version(store, against or found.parent) if against or found.parent else None
+        earlier = version(store, against or found.parent) if against or found.parent else None
     except UsageError:
         if against:
             raise
-        before = None  # gc took the one before it
-    apart = drift(profile(before.dataset), numbers) if before else None
+        earlier = None  # gc took the one before it
+    before = (earlier, profile(earlier.dataset, alike=False)) if earlier else None
+    numbers["drift"] = drift(before[1], numbers) if before else None
     target = output or Path(f"{found.digest[:12]}.html")
-    write_text(target, rendered(found, numbers, apart))
-    write_json(target.with_suffix(".json"), {**found.document(), **numbers, "drift": apart})
+    write_text(target, rendered(found, numbers, before))
+    write_json(target.with_suffix(".json"), {**found.document(), **numbers})
     click.echo(f"{target}\n{target.with_suffix('.json')}")
 
 
@@ -220,5 +260,9 @@ def export(store: Store, dataset: str, folder: Path, form: str) -> None:
 
 
 def _print(document: Any) -> None:
-    text = json.dumps(document, indent=2, ensure_ascii=False)
+    _say(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    # a row may hold half a surrogate pair
     click.echo(text.encode("utf-8", "backslashreplace").decode())

@@ -133,6 +133,11 @@ class DialogueData:
     )
     steps: Mapping[str, Part] = parts("data/step", doc="What is done to the rows, in this order.")
     splits: Splits = setting(factory=Splits, doc="How the rows are dealt out to train, validation and test.")
+    facts: Sequence[str] = setting(
+        (),
+        doc="Facts written with each row, and counted in the record: [id, label]. See sources.NAME.keep.",
+        neutral=(),
+    )
     max_broken_share: float = setting(
         0.01, doc="The step fails when more of the rows read than this are broken.", at_least=0, at_most=1
     )

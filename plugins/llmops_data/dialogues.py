@@ -21,6 +21,7 @@ from llmops_data.reading import read_sources
 from llmops_data.rows import Link
 from llmops_data.shapes import written
 from llmops_data.splitting import LEFT_OUT, NAMES, deal
+from llmops_data.tallies import Tallies
 
 LONGEST_EXAMPLE = 5000
 """Characters of a duplicate's text in duplicates.jsonl."""
@@ -47,10 +48,14 @@ def dialogues(config: DialogueData, run: StepRun) -> Dataset:
     dealt = deal(config.splits, rows, chain.from_iterable(found.values()))
     counts = {name: dealt.count(number) for number, name in enumerate(NAMES)}
     _check(config, run, counts)
-    _write(config, run, passed[-1], dealt)
+    tallies = _write(config, run, passed[-1], dealt)
     if found:
         _lines(run.folder / "duplicates.jsonl", _examples(config.examples, passed))
-    funnel = [*(one.entry for one in passed), _last(config, passed, counts)]
+    unknown = [fact for fact in tallies.missing() if fact in config.facts]
+    if unknown:
+        run.warn(f"no row has {', '.join(unknown)}, which facts asks for: name it in sources.NAME.keep")
+    last = {**_last(config, passed, counts), "by": tallies.document()}
+    funnel = [*(one.entry for one in passed), last]
     run.progress(whole, whole)
     return Dataset(folder=run.folder, rows=counts, shape=config.shape, funnel=tuple(funnel))
 
@@ -79,7 +84,8 @@ def _check(config: DialogueData, run: StepRun, counts: Mapping[str, int]) -> Non
         run.warn(f"so few rows are left that {' and '.join(empty)} got none")
 
 
-def _write(config: DialogueData, run: StepRun, last: Passed, dealt: bytearray) -> None:
+def _write(config: DialogueData, run: StepRun, last: Passed, dealt: bytearray) -> Tallies:
+    tallies = Tallies(filter(None, ("language", config.splits.stratify, *config.facts)))
     with ExitStack() as stack:
         files = [
             stack.enter_context((run.folder / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n"))
@@ -87,7 +93,10 @@ def _write(config: DialogueData, run: StepRun, last: Passed, dealt: bytearray) -
         ]
         for row, split in zip(last.rows, dealt, strict=True):
             if split != LEFT_OUT:
-                files[split].write(json.dumps(written(row, config.shape), ensure_ascii=False) + "\n")
+                tallies.see(row, NAMES[split])
+                line = json.dumps(written(row, config.shape, config.facts), ensure_ascii=False)
+                files[split].write(line + "\n")
+    return tallies
 
 
 def _examples(count: int, passed: Sequence[Passed]) -> Iterator[dict[str, Any]]:

@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from llmops_core import wording
-from llmops_core.html import charts
+from llmops_core.html.columns import Column, columns
 from llmops_core.html.markup import Content, Markup, element
 from llmops_core.html.page import page
-from llmops_data.auditing import Limits
+from llmops_data.drifting import ABOUT, verdict
+from llmops_data.exploring_rows import duplicates, outliers
+from llmops_data.exploring_tables import (
+    bar_row,
+    bar_table,
+    bars,
+    by_split,
+    counts,
+    lead,
+    legend,
+    panels,
+    part,
+    plain_table,
+    section,
+)
 from llmops_data.versions import Version
 
-MOST = 15
-"""Lines of a table of frequencies."""
-EXAMPLES = 10
-LONGEST = 600
+VERDICTS = {"little": "done", "some": "refused", "much": "failed"}
+"""The look of each."""
 
 
-def rendered(version: Version, numbers: Mapping[str, Any], apart: Mapping[str, float] | None = None) -> str:
-    """The page. `numbers` is the dataset's profile; `apart` its drift against the version before, if any."""
+def rendered(
+    version: Version, numbers: Mapping[str, Any], before: tuple[Version, Mapping[str, Any]] | None = None
+) -> str:
+    """The page. `numbers` is the dataset's profile, with its "drift" from `before` where there is one."""
     name = f"dataset {wording.digest(version.digest)}"
     return page(
         f"{name} · {version.recipe}" if version.recipe else name,
         _head(version, numbers),
-        _section("Rows left by each step", _funnel(numbers)),
-        _section("Splits", _bars("Split", numbers["rows"])),
-        _section("Length of a row", _lengths(numbers)),
-        _section("Languages", _sampled(numbers), _bars("Language", numbers["languages"])),
-        _section("Words", _sampled(numbers), _words(numbers)),
-        _section("Duplicates", _duplicates(version)),
-        _section("Longest and shortest rows", _outliers(numbers)),
-        _section("Drift", _drift(version, apart)),
+        section("Rows left by each step", _funnel(numbers)),
+        section("Splits", bars("Split", numbers["rows"]), _sources(numbers)),
+        section("Length of a row", *_lengths(numbers)),
+        section("Languages", *_languages(numbers)),
+        section("Labels", *_labels(numbers)),
+        section("Words", _sampled(numbers), *_words(numbers)),
+        section("Duplicates", *duplicates(version, numbers)),
+        section("Rows that stand out", *outliers(numbers)),
+        section("Personal data", *_personal(numbers)),
+        section("Drift", *_drift(numbers, before)),
     )
 
 
 def _head(version: Version, numbers: Mapping[str, Any]) -> Markup:
     rows = sum(numbers["rows"].values())
     read = numbers["funnel"][0]["rows"] if numbers["funnel"] else rows
-    middle = numbers["characters"]["all"].get("50%", 0)
+    lengths = numbers["lengths"]
+    middle = lengths["quantiles"]["all"].get("50%", 0)
+    whole = f"about {wording.count(lengths['mean'] * rows)} in all"
+    said = ", ".join([*numbers["languages"]][:5])
+    below = f"words in {wording.counted(numbers['sampled'], 'row')}"
     tiles = [
         ("Rows", wording.count(rows), f"of {wording.count(read)} read"),
-        ("Median length", wording.count(middle), "characters a row"),
-        ("Languages", wording.count(len(numbers["languages"])), ", ".join([*numbers["languages"]][:5])),
-        (
-            "Vocabulary",
-            wording.count(numbers["vocabulary"]),
-            f"words in {wording.counted(numbers['sampled'], 'row')}",
-        ),
+        ("Median length", f"{wording.count(middle)} {lengths['unit']}", whole),
+        ("Languages", wording.count(len(numbers["languages"])), said),
+        ("Vocabulary", wording.count(numbers["vocabulary"]), below),
     ]
+    by = f"{version.recipe} · {version.step} · run {version.run}" if version.run else "no run on record"
     facts = [
-        (
-            "Made by",
-            f"{version.recipe} · {version.step} · run {version.run}" if version.run else "no run on record",
-        ),
+        ("Made by", by),
         ("Made", wording.moment(version.made)),
         ("Digest", element("code", version.digest)),
         ("Before it", element("code", wording.digest(version.parent)) if version.parent else "nothing"),
@@ -68,7 +81,9 @@ def _head(version: Version, numbers: Mapping[str, Any]) -> Markup:
         element("h1", version.dataset.summary()),
         element("div", *(_tile(*tile) for tile in tiles), class_="tiles"),
         element(
-            "dl", *(element("div", element("dt", a), element("dd", b)) for a, b in facts), class_="facts"
+            "dl",
+            *(element("div", element("dt", a), element("dd", b)) for a, b in facts if b),
+            class_="facts",
         ),
         class_="overview",
     )
@@ -84,150 +99,138 @@ def _tile(label: str, figure: str, below: str) -> Markup:
     )
 
 
-def _section(title: str, *content: Content) -> Markup | None:
-    return element("section", element("h2", title), *content) if any(content) else None
-
-
 def _sampled(numbers: Mapping[str, Any]) -> Markup | None:
     whole = sum(numbers["rows"].values())
-    if numbers["sampled"] >= whole:
+    if not numbers["sampled"] or numbers["sampled"] >= whole:
         return None
-    told = f"In {wording.count(numbers['sampled'])} of {wording.count(whole)} rows, chosen by hash."
-    return element("p", told, class_="lead")
-
-
-def _table(headings: Sequence[str], rows: Sequence[Markup]) -> Markup | None:
-    if not rows:
-        return None
-    head = element("tr", *(element("th", heading, scope="col") for heading in headings))
-    return element("table", element("thead", head), element("tbody", *rows), class_="funnel")
-
-
-def _row(label: str, count: float, whole: float, beside: str, note: str = "") -> Markup:
-    about = element("div", note, class_="muted small", dir="auto") if note else None
-    shown = element("span", wording.count(count), class_="number")
-    bar = charts.bar(count / whole) if whole else None
-    cell = element("td", element("div", shown, bar, class_="beside"), about)
-    return element(
-        "tr", element("th", label, scope="row"), cell, element("td", beside, class_="number muted")
-    )
+    return lead(f"In {wording.count(numbers['sampled'])} of {wording.count(whole)} rows, chosen by hash.")
 
 
 def _funnel(numbers: Mapping[str, Any]) -> Markup | None:
     most = max((entry["rows"] for entry in numbers["funnel"]), default=0)
     rows, before = [], None
     for entry in numbers["funnel"]:
-        gone = (
-            ""
-            if before in (None, entry["rows"])
-            else f"{entry['rows'] - before:+,}".replace("-", wording.MINUS)
-        )
-        rows.append(_row(str(entry["step"]), entry["rows"], most, gone, str(entry.get("note", ""))))
+        change = entry["rows"] - (before if before is not None else entry["rows"])
+        gone = f"{change:+,}".replace("-", wording.MINUS) if change else ""
+        rows.append(bar_row(str(entry["step"]), entry["rows"], most, gone, str(entry.get("note", ""))))
         before = entry["rows"]
-    return _table(("Step", "Rows left", "Change"), rows)
+    return bar_table(("Step", "Rows left", "Change"), rows)
 
 
-def _bars(what: str, counts: Mapping[str, float]) -> Markup | None:
-    whole, most = sum(counts.values()), max(counts.values(), default=0)
-    shown = [*counts.items()][:MOST]
-    rows = [_row(name, count, most, wording.share(count, whole)) for name, count in shown]
-    return _table((what, "Count", "Share"), rows)
+def _sources(numbers: Mapping[str, Any]) -> Content:
+    if len(numbers["sources"]) < 2:
+        return None
+    return [part("Where they come from"), by_split("Source", numbers["sources"], [*numbers["rows"]])]
 
 
 def _lengths(numbers: Mapping[str, Any]) -> Iterator[Content]:
-    bounds, splits = numbers["histogram"]["bounds"], numbers["histogram"]["splits"]
-    summed = [sum(counts) for counts in zip(*splits.values(), strict=True)]
-    edges = [
-        f"under {bounds[0]:,}",
-        *(f"{low:,} to {high:,}" for low, high in pairwise(bounds)),
+    lengths = numbers["lengths"]
+    unit, bounds, found = lengths["unit"], lengths["histogram"]["bounds"], lengths["histogram"]["rows"]
+    if not found:
+        return
+    yield lead(f"In {unit} of all texts of a row together ({lengths['by']}).")
+    yield _sampled(numbers)
+    edges = [f"{bound:,}" for bound in bounds]
+    names = [
+        f"under {edges[0]}",
+        *(f"{low} to {high}" for low, high in pairwise(edges)),
+        f"{edges[-1]} and more",
     ]
-    filled = [place for place, count in enumerate(summed) if count]
-    if filled:
-        names = [*edges, f"{bounds[-1]:,} and more"]
-        yield _bars_between(names, summed, filled[0], filled[-1])
-    heads = [*numbers["characters"]["all"]]
-    rows = [
-        element(
-            "tr",
-            element("th", name, scope="row"),
-            *(element("td", wording.count(found[one])) for one in heads),
-        )
-        for name, found in numbers["characters"].items()
-        if found
+    drawn = [
+        Column(count, f"{name} {unit}: {wording.counted(count, 'row')}")
+        for name, count in zip(names, found, strict=True)
     ]
-    head = element(
-        "tr", element("th", "Quantile", scope="col"), *(element("th", one, scope="col") for one in heads)
+    about = f"Rows by their length in {unit}"
+    yield columns(drawn, edges, about=about, x_title=f"{unit} a row", y_title="rows")
+    for title, quantiles in (
+        (unit.capitalize(), lengths["quantiles"]),
+        ("Characters", numbers["characters"]),
+    ):
+        heads = [*quantiles["all"]]
+        rows: list[list[Content]] = [
+            [name, *(wording.count(one[head]) for head in heads)] for name, one in quantiles.items() if one
+        ]
+        yield plain_table([f"{title} a row", *(_quantile(head) for head in heads)], rows)
+
+
+def _quantile(name: str) -> str:
+    return {"0%": "shortest", "50%": "median", "100%": "longest"}.get(name, name.replace("%", " %"))
+
+
+def _languages(numbers: Mapping[str, Any]) -> Iterator[Content]:
+    if sum(numbers["languages"].values()) <= numbers["sampled"]:
+        yield _sampled(numbers)
+    if numbers["languages"]:
+        yield bars("Language", numbers["languages"])
+    if "und" in numbers["languages"]:
+        yield element("p", "und: not told, too short or too mixed.", class_="muted small")
+
+
+def _labels(numbers: Mapping[str, Any]) -> Iterator[Content]:
+    for name, found in numbers["labels"].items():
+        yield by_split(name, found, [*numbers["rows"]])
+    if numbers["answers"]:
+        longer, medians = numbers["answers"]["longer"], numbers["answers"]["median_characters"]
+        yield part("Better and worse answers")
+        told = " and ".join(f"{wording.count(count)} characters {side}" for side, count in medians.items())
+        yield lead(f"Median lengths: {told}. Where the better one is mostly longer, a model learns length.")
+        yield bars("Longer one", longer)
+
+
+def _words(numbers: Mapping[str, Any]) -> Iterator[Content]:
+    tables = (
+        ("Word", "top_words"),
+        ("Two words", "top_pairs"),
+        ("Three words", "top_triples"),
+        ("Opening of a row", "openings"),
     )
-    yield element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scrolls")
+    if numbers["top_words"]:
+        yield lead("Without words that say little by themselves (the, and, der, le, ...).")
+    yield panels(*(counts(title, numbers[name]) for title, name in tables))
 
 
-def _bars_between(names: Sequence[str], counts: Sequence[int], first: int, last: int) -> Markup | None:
-    whole, most = sum(counts), max(counts)
-    rows = [
-        _row(names[place], counts[place], most, wording.share(counts[place], whole))
-        for place in range(first, last + 1)
-    ]
-    return _table(("Characters", "Rows", "Share"), rows)
+def _personal(numbers: Mapping[str, Any]) -> Iterator[Content]:
+    for step, found in numbers["personal"].items():
+        yield lead(f"Found by the step {step}, by kind; the values are kept nowhere.")
+        yield bars("Kind", found, "Found")
 
 
-def _words(numbers: Mapping[str, Any]) -> Markup:
-    tables = (("Word", "top_words"), ("Pair of words", "top_pairs"), ("Opening", "openings"))
-    panels = (element("div", _counts(title, numbers[name]), class_="panel") for title, name in tables)
-    return element("div", *panels, class_="panels")
+def _drift(numbers: Mapping[str, Any], before: tuple[Version, Mapping[str, Any]] | None) -> Iterator[Content]:
+    if before is None:
+        return
+    old, was = before
+    tagged = f" ({', '.join(old.tags)})" if old.tags else ""
+    yield lead(f"How far it is from dataset {wording.digest(old.digest)}{tagged}; 0 is the same.")
+    rows: list[list[Content]] = []
+    for name, value in numbers["drift"].items():
+        told = verdict(name, value)
+        chip = element("span", told, class_=f"chip {VERDICTS[told]}")
+        rows.append([name.capitalize(), f"{value:.3f}", chip, ABOUT[name]])
+    yield plain_table(("Of", "Distance", "", "Measured by"), rows)
+    yield from _both_lengths(numbers, was)
 
 
-def _counts(what: str, counts: Mapping[str, int]) -> Markup | None:
-    """Like `_bars`, where there is no room for bars."""
-    rows = [
-        element("tr", element("th", name, scope="row"), element("td", wording.count(count), class_="number"))
-        for name, count in [*counts.items()][:MOST]
-    ]
-    head = element("tr", element("th", what, scope="col"), element("th", "Count", scope="col"))
-    return element("table", element("thead", head), element("tbody", *rows)) if rows else None
-
-
-def _duplicates(version: Version) -> Markup | None:
-    path = version.dataset.folder / "duplicates.jsonl"
-    if not path.exists():
-        return None
-    shown = []
-    with path.open(encoding="utf-8") as lines:
-        for line, _ in zip(lines, range(EXAMPLES), strict=False):
-            one = json.loads(line)
-            told = f"{one['step']} · {one['done']} · similarity {one['similarity']:.2f}"
-            texts = (
-                element("p", one[side][:LONGEST], class_="detail", dir="auto") for side in ("first", "second")
-            )
-            shown.append(element("li", element("p", told, class_="muted small"), *texts))
-    return element("ol", *shown, class_="duplicates") if shown else None
-
-
-def _outliers(numbers: Mapping[str, Any]) -> Markup | None:
-    rows = [
-        element(
-            "tr",
-            element("th", wording.count(one["characters"]), scope="row"),
-            element("td", one["split"]),
-            element("td", one["text"], dir="auto"),
-        )
-        for one in numbers["outliers"]
-    ]
-    if not rows:
-        return None
-    head = element("tr", *(element("th", one, scope="col") for one in ("Characters", "Split", "Text")))
-    return element("table", element("thead", head), element("tbody", *rows))
-
-
-def _drift(version: Version, apart: Mapping[str, float] | None) -> Markup | None:
-    if apart is None:
-        return None
-    usual = Limits()
-    rows = [
-        _row(name, value * 100, 100, "much" if value > getattr(usual, name) else "little")
-        for name, value in apart.items()
-    ]
-    lead = (
-        "How far it is from the version before, in hundredths: the stability index of the lengths, and the "
+def _both_lengths(numbers: Mapping[str, Any], was: Mapping[str, Any]) -> Iterator[Content]:
+    bounds = numbers["histogram"]["bounds"]
+    now, then = (
+        [sum(one) for one in zip(*some["histogram"]["splits"].values(), strict=True)]
+        for some in (numbers, was)
     )
-    about = element("p", f"{lead}divergence of words and of languages.", class_="lead")
-    return element("div", about, _table(("Of", "Apart", ""), rows))
+    filled = [place for place, pair in enumerate(zip(now, then, strict=True)) if any(pair)]
+    if not filled or not sum(now) or not sum(then):
+        return
+    edges = [f"{bound:,}" for bound in bounds]
+    names = [
+        f"under {edges[0]}",
+        *(f"{low} to {high}" for low, high in pairwise(edges)),
+        f"{edges[-1]} and more",
+    ]
+    drawn = []
+    for place in range(filled[0], filled[-1] + 1):
+        shares = 100 * now[place] / sum(now), 100 * then[place] / sum(then)
+        told = f"{names[place]} characters: {shares[0]:.1f} % now, {shares[1]:.1f} % before"
+        drawn.append(Column(shares[0], told, shares[1]))
+    yield legend((("column", "this dataset"), ("before", "the one before")))
+    shown = edges[filled[0] : filled[-1]]
+    about = "Shares of rows by their length in characters, now and before"
+    yield columns(drawn, shown, about=about, x_title="characters a row", y_title="% of rows")

@@ -15,10 +15,12 @@ from llmops_core.artifacts import Dataset
 Numbers = NDArray[np.uint64]
 ANSWERS = ("completion", "answer", "chosen", "rejected", "text")
 """What of a row is not what is asked."""
+BESIDE = ("origin", "facts")
+"""What of a row is about it rather than in it."""
 
 
 class Identities(NamedTuple):
-    """What each row of a dataset is (a number), what it asks (a number), and its split's place."""
+    """Of each row a number for what it says, and for what it asks; and its split's place."""
 
     rows: Numbers
     prompts: Numbers
@@ -40,8 +42,9 @@ def identities(dataset: Dataset) -> Identities:
     names = list(dataset.rows)
     rows, prompts, splits = bytearray(), bytearray(), bytearray()
     for split, line in every(dataset):
-        rows += blake2b(line.strip(), digest_size=8).digest()
-        prompts += blake2b(asked(json.loads(line)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        row = json.loads(line)
+        rows += short_digest(said(row))
+        prompts += short_digest(asked(row))
         splits.append(names.index(split))
     return Identities(
         np.frombuffer(bytes(rows), np.uint64),
@@ -50,11 +53,24 @@ def identities(dataset: Dataset) -> Identities:
     )
 
 
-def asked(row: Mapping[str, Any]) -> str:
-    """All of a row but its answer; of a text, its title and place."""
-    if "messages" in row:
-        return json.dumps(row["messages"][:-1])
-    return json.dumps({name: value for name, value in row.items() if name not in ANSWERS})
+def short_digest(value: Any) -> bytes:
+    """Eight bytes that stand for a JSON value."""
+    return blake2b(json.dumps(value).encode(), digest_size=8).digest()
+
+
+def said(row: Any) -> Any:
+    """All of a row but what is about it."""
+    if not isinstance(row, Mapping):
+        return row
+    return {name: value for name, value in row.items() if name not in BESIDE}
+
+
+def asked(row: Mapping[str, Any]) -> Any:
+    """What is asked in a row: all but its answer; of a text, where it was read."""
+    if isinstance(row.get("messages"), list):
+        return row["messages"][:-1]
+    known = {name: value for name, value in said(row).items() if name not in (*ANSWERS, "title")}
+    return known or row.get("origin", "")
 
 
 def texts(row: Any) -> Iterator[str]:
@@ -63,7 +79,7 @@ def texts(row: Any) -> Iterator[str]:
         yield row
     elif isinstance(row, Mapping):
         for name, value in row.items():
-            if name not in ("role", "origin"):
+            if name not in ("role", *BESIDE):
                 yield from texts(value)
     elif isinstance(row, list):
         for value in row:

@@ -4,59 +4,109 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from llmops_core.artifacts import Dataset
-from llmops_data.lines import every, texts
+from llmops_data.balance import Balance
+from llmops_data.copies import copies, resembling
+from llmops_data.language import language_of
+from llmops_data.lines import every, identities, texts
+from llmops_data.outliers import Outliers, Place
+from llmops_data.rows import Message, Row
 from llmops_data.splitting import chance
+from llmops_data.tokens import IN_WORDS, Measure
+from llmops_data.words import phrase, telling, words
 
-WORDS = re.compile(r"\w+(?:['’]\w+)*")
 SAMPLED = 5000
-"""Rows whose words and languages are looked at; chosen by hash, so the same ones are chosen again."""
+"""Rows whose words, tokens and languages are looked at; chosen by hash, so the same ones are chosen again."""
 TOP = 30
 COMMON = 1000
 """Words that two datasets are compared by."""
-OUTLIERS = 5
-SHOWN = 200
+LONGEST = 20_000
+"""Characters of a text whose words are counted and whose likes are looked for."""
+AT_ONCE = 200
+REMEMBERED = 400_000
+"""Different runs of words that are counted before those seen once are forgotten."""
 BINS = tuple(round(10 ** (power / 4)) for power in range(4, 25))
-"""Bounds of the histogram of lengths: 10 to a million characters, four a power of ten."""
+"""Bounds of the histogram that two datasets are compared by: 10 to a million characters."""
+COLUMNS = 24
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-def profile(dataset: Dataset) -> dict[str, Any]:
-    """The numbers of a dataset, as JSON holds them. Lengths are of all texts of a row together."""
-    lengths: dict[str, list[int]] = {split: [] for split in dataset.rows}
-    words: dict[str, list[int]] = {split: [] for split in dataset.rows}
+def profile(dataset: Dataset, measure: Measure = IN_WORDS, *, alike: bool = True) -> dict[str, Any]:
+    """The numbers of a dataset, as JSON holds them. Lengths are of all texts of a row together.
+
+    `measure` tells how long texts are; `alike`: look for rows that nearly repeat another.
+    """
+    characters: dict[str, list[int]] = {split: [] for split in dataset.rows}
     turns: Counter[int] = Counter()
-    kept = _Kept(min(1.0, SAMPLED / max(1, sum(dataset.rows.values()))))
+    outliers, balance = Outliers(), Balance()
+    sample = Sample(measure)
+    share = min(1.0, SAMPLED / max(1, sum(dataset.rows.values())))
     for split, line in every(dataset):
         row = json.loads(line)
         said = list(texts(row))
-        lengths[split].append(sum(map(len, said)))
-        words[split].append(sum(text.count(" ") + 1 for text in said))
+        characters[split].append(sum(map(len, said)))
+        place = Place(split, len(characters[split]))
         turns[len(said)] += 1
-        kept.see(split, line, said)
-    characters = [length for found in lengths.values() for length in found]
+        outliers.see_length(place, said)
+        balance.see(split, row)
+        if said and (share == 1 or chance(f"profile {len(line)} {line[:500]!r}") < share):
+            outliers.see_text(place, said)
+            sample.see(place, said)
+    found = copies(identities(dataset))
     return {
         "rows": dict(dataset.rows),
         "shape": dataset.shape,
         "funnel": [dict(entry) for entry in dataset.funnel],
-        "characters": {
-            "all": quantiles(characters),
-            **{name: quantiles(one) for name, one in lengths.items()},
-        },
-        "words": {"all": quantiles([one for found in words.values() for one in found])},
-        "histogram": {"bounds": BINS, "splits": {name: histogram(one) for name, one in lengths.items()}},
+        "sources": counted_by(dataset, "source"),
+        "personal": personal(dataset),
+        "characters": quantiles_of(characters),
+        "histogram": {"bounds": BINS, "splits": {name: histogram(one) for name, one in characters.items()}},
         "texts_a_row": {str(count): rows for count, rows in sorted(turns.items())},
-        **kept.document(),
+        **sample.document(),
+        **_languages(dataset),
+        **balance.document(),
+        "duplicates": {
+            "copies": found.again,
+            "same_prompt": found.same_prompt,
+            "across_splits": found.across,
+        },
+        "alike": resembling(sample.rows) if alike else {},
+        "outliers": outliers.document(),
     }
+
+
+def counted_by(dataset: Dataset, fact: str) -> dict[str, dict[str, int]]:
+    """Value of a fact -> split -> rows, as the dataset's record has it; nothing where it has not."""
+    return {
+        str(value): dict(splits)
+        for entry in dataset.funnel
+        for value, splits in entry.get("by", {}).get(fact, {}).items()
+    }
+
+
+def _languages(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """The languages of all rows, where a step found them: in place of the sample's."""
+    known = counted_by(dataset, "language")
+    return {"languages": {name: sum(one.values()) for name, one in known.items()}} if known else {}
+
+
+def personal(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Step -> kind of personal data -> how often it was found, as the dataset's record has it."""
+    return {str(entry["step"]): dict(entry["found"]) for entry in dataset.funnel if entry.get("found")}
+
+
+def quantiles_of(values: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
+    """The quantiles of each split's numbers, and of "all"."""
+    whole = [one for found in values.values() for one in found]
+    return {"all": quantiles(whole), **{name: quantiles(found) for name, found in values.items()}}
 
 
 def quantiles(values: Sequence[int]) -> dict[str, float]:
@@ -67,102 +117,104 @@ def quantiles(values: Sequence[int]) -> dict[str, float]:
     return {f"{share:.0%}": round(float(value), 1) for share, value in zip(QUANTILES, found, strict=True)}
 
 
-def histogram(lengths: Iterable[int]) -> list[int]:
-    """How many lengths lie below each bound of BINS, and beyond the last."""
-    counts = [0] * (len(BINS) + 1)
+def histogram(lengths: Iterable[int], bounds: Sequence[int] = BINS) -> list[int]:
+    """How many lengths lie below each bound, and beyond the last."""
+    counts = [0] * (len(bounds) + 1)
     for length in lengths:
-        counts[bisect_right(BINS, length)] += 1
+        counts[bisect_right(bounds, length)] += 1
     return counts
 
 
-class _Kept:
-    """What is kept of a sample of rows, and of the longest and shortest ones."""
+def spread(values: Sequence[int]) -> list[int]:
+    """Bounds of at most about COLUMNS columns that show how some lengths are spread: even ones, or, where the longest
+    are many times as long as the rest, each some times the one before."""
+    if not values:
+        return []
+    low, high = (float(one) for one in np.quantile(np.asarray(values), (0.0, 0.995)))
+    most = min(COLUMNS, 2 * math.isqrt(len(values)) + 2)
+    if high > 20 * max(1.0, float(np.median(values))):
+        each = (high / max(1.0, low)) ** (1 / most)
+        return sorted({round(max(1.0, low) * each**number) for number in range(1, most + 1)})
+    rough = max(1.0, (high - low) / most)
+    power = 10 ** math.floor(math.log10(rough))
+    step = max(1, int(next(one * power for one in (1, 2, 5, 10) if one * power >= rough)))
+    first = int(low // step) * step + step
+    return list(range(first, int(high) + step + 1, step))
 
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._seen = 0
-        self._words: Counter[str] = Counter()
-        self._pairs: Counter[tuple[str, str]] = Counter()
-        self._openings: Counter[str] = Counter()
-        self._languages: Counter[str] = Counter()
-        self._extremes: list[tuple[int, str, str]] = []
 
-    def see(self, split: str, line: bytes, said: Sequence[str]) -> None:
+@dataclass
+class Sample:
+    """What is counted in some of the rows."""
+
+    measure: Measure
+    rows: list[Row] = field(default_factory=list)
+    lengths: dict[str, list[int]] = field(default_factory=dict)
+    grams: tuple[Counter[tuple[str, ...]], ...] = field(
+        default_factory=lambda: (Counter(), Counter(), Counter())
+    )
+    openings: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    waiting: list[tuple[str, Sequence[str]]] = field(default_factory=list)
+
+    def see(self, place: Place, said: Sequence[str]) -> None:
         """Look at a row."""
-        length = sum(map(len, said))
-        self._extremes.append((length, split, " ⏎ ".join(said)[:SHOWN]))
-        if len(self._extremes) > 50 * OUTLIERS:
-            self._extremes = self._ends()
-        if self._share < 1 and chance(f"profile {len(line)} {line[:500]!r}") >= self._share:
-            return
-        self._seen += 1
-        for text in said:
-            found = [word.lower() for word in WORDS.findall(text[:20_000])]
-            self._words.update(found)
-            self._pairs.update(pairwise(found))
-        self._openings[" ".join(said[0].lower().split()[:3])] += 1
-        self._languages[_language(" ".join(said)[:400])] += 1
+        short = [text[:LONGEST] for text in said]
+        self.rows.append(Row(str(place), tuple(Message("text", text) for text in short)))
+        for text in short:
+            found = words(text)
+            for size, counter in enumerate(self.grams, 1):
+                counter.update(zip(*(found[start:] for start in range(size)), strict=False))
+                if size > 1 and len(counter) > REMEMBERED:
+                    _forget_single(counter)
+        self.openings[" ".join(short[0].lower().split()[:3])] += 1
+        self.languages[language_of(" ".join(short)[:400], 0.5)] += 1
+        self.waiting.append((place.split, said))
+        if len(self.waiting) >= AT_ONCE:
+            self._count()
 
-    def _ends(self) -> list[tuple[int, str, str]]:
-        ranked = sorted(self._extremes)
-        return ranked[:OUTLIERS] + ranked[-OUTLIERS:] if len(ranked) > 2 * OUTLIERS else ranked
+    def _count(self) -> None:
+        found = iter(self.measure.lengths([text for _, said in self.waiting for text in said]))
+        for split, said in self.waiting:
+            self.lengths.setdefault(split, []).append(sum(next(found) for _ in said))
+        self.waiting.clear()
 
     def document(self) -> dict[str, Any]:
         """All of it, as JSON."""
-        ends = [{"characters": length, "split": split, "text": text} for length, split, text in self._ends()]
-        whole = max(1, sum(self._words.values()))
+        self._count()
+        singles, pairs, triples = self.grams
+        whole = max(1, singles.total())
+        lengths = [one for found in self.lengths.values() for one in found]
+        bounds = spread(lengths)
         return {
-            "sampled": self._seen,
-            "languages": dict(self._languages.most_common(TOP)),
-            "top_words": dict(self._words.most_common(TOP)),
-            "top_pairs": {" ".join(pair): count for pair, count in self._pairs.most_common(TOP)},
-            "openings": dict(self._openings.most_common(TOP)),
-            "vocabulary": len(self._words),
-            "word_shares": {word: count / whole for word, count in self._words.most_common(COMMON)},
-            "outliers": ends,
+            "sampled": len(self.rows),
+            "lengths": {
+                "unit": self.measure.unit,
+                "by": self.measure.by,
+                "quantiles": quantiles_of(self.lengths),
+                "mean": round(sum(lengths) / max(1, len(lengths)), 1),
+                "histogram": {"bounds": bounds, "rows": histogram(lengths, bounds) if bounds else []},
+            },
+            "languages": dict(self.languages.most_common(TOP)),
+            "top_words": _top(singles),
+            "top_pairs": _top(pairs),
+            "top_triples": _top(triples),
+            "openings": {opening: count for opening, count in self.openings.most_common(TOP) if count > 1},
+            "vocabulary": len(singles),
+            "word_shares": {word: count / whole for (word,), count in singles.most_common(COMMON)},
         }
 
 
-def _language(text: str) -> str:
-    from llmops_data.language import language_of
-
-    return language_of(text, 0.5)
-
-
-def drift(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, float]:
-    """How far two profiles are apart: 0 is the same.
-
-    `lengths` is the population stability index of the lengths (0.1 little, 0.25 much); `words` and
-    `languages` are Jensen-Shannon divergences in bits (0 to 1).
-    """
-    before, after = (_summed(one["histogram"]["splits"].values()) for one in (old, new))
-    return {
-        "lengths": round(stability(before, after), 4),
-        "words": round(divergence(old["word_shares"], new["word_shares"]), 4),
-        "languages": round(divergence(old["languages"], new["languages"]), 4),
-    }
+def _forget_single(grams: Counter[tuple[str, ...]]) -> None:
+    for parts in [parts for parts, count in grams.items() if count == 1]:
+        del grams[parts]
 
 
-def _summed(counts: Iterable[Sequence[int]]) -> list[int]:
-    return [sum(one) for one in zip(*counts, strict=True)]
-
-
-def stability(before: Sequence[int], after: Sequence[int]) -> float:
-    """The population stability index of two histograms; half a row stands in for an empty bin."""
-    found = 0.0
-    for old, new in zip(before, after, strict=True):
-        if old or new:
-            was, now = max(old, 0.5) / max(1, sum(before)), max(new, 0.5) / max(1, sum(after))
-            found += (now - was) * math.log(now / was)
-    return found
-
-
-def divergence(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    """The Jensen-Shannon divergence of two distributions given as weights, in bits."""
-    wholes = sum(before.values()) or 1.0, sum(after.values()) or 1.0
-    found = 0.0
-    for name in {*before, *after}:
-        was, now = before.get(name, 0.0) / wholes[0], after.get(name, 0.0) / wholes[1]
-        middle = (was + now) / 2
-        found += sum(part * math.log2(part / middle) for part in (was, now) if part > 0) / 2
+def _top(grams: Counter[tuple[str, ...]]) -> dict[str, int]:
+    """The commonest that say something; of two or three words, those that stand more than once."""
+    told = ((parts, count) for parts, count in grams.most_common() if telling(parts))
+    found: dict[str, int] = {}
+    for parts, count in told:
+        if (len(parts) > 1 and count < 2) or len(found) == TOP:
+            break
+        found.setdefault(phrase(parts), count)
     return found

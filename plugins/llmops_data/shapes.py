@@ -188,12 +188,18 @@ def _with_contexts_said(messages: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(said)
 
 
-def written(row: Row, shape: str) -> dict[str, Any]:
+def written(row: Row, shape: str, facts: Sequence[str] = ()) -> dict[str, Any]:
     """A row as a Dataset holds it.
 
     "messages": {"messages": [...]}; "preference": {"prompt": [...], "chosen": [...], "rejected": [...]}, of
     messages; "qa": {"question", "answer", "contexts"}; "text": {"text", "origin"} and "title" where known.
+    Beside them, "facts": those of `facts` that are known of the row.
     """
+    known = {name: row.facts[name] for name in facts if name in row.facts}
+    return {**_written(row, shape), **({"facts": known} if known else {})}
+
+
+def _written(row: Row, shape: str) -> dict[str, Any]:
     said = [{"role": one.role, "content": one.content} for one in row.messages]
     if shape == "text":
         title = {"title": row.facts["title"]} if row.facts.get("title") else {}

@@ -22,7 +22,8 @@ from llmops_core.store import Store
 from llmops_data.auditing import Limits, audit
 from llmops_data.commands import data
 from llmops_data.comparing import difference
-from llmops_data.profile import divergence, drift, profile, stability
+from llmops_data.drifting import divergence, drift, stability
+from llmops_data.profile import profile
 from llmops_data.tags import move, tagged, tags
 from llmops_data.versions import version, versions
 
@@ -112,15 +113,18 @@ def test_a_step_that_goes_back_and_forth_has_the_one_before_as_parent(shelf: She
 def test_rows_that_went_came_changed_and_moved_are_counted_and_shown(shelf: Shelf) -> None:
     old = shelf.keep({"train": pairs(10), "test": pairs(3, 10)})
     kept = pairs(13)
+    kept_answer = kept[4][1]
     kept[4] = (kept[4][0], "Another answer.")
     new = shelf.keep({"train": [*kept[1:9], *pairs(2, 50), kept[10]], "test": [*kept[11:13], kept[9]]})
     found = difference(old, new, examples=1)
     assert (found.removed, found.added, found.changed, found.moved, found.same) == (1, 2, 1, 2, 9)
-    assert "number 0?" in found.examples["removed"][0]["row"]
-    assert "number 50?" in found.examples["added"][0]["row"]
+    assert found.examples["removed"][0]["row"] == {"messages": said(*pairs(1)[0])}
+    assert found.examples["added"][0]["row"] == {"messages": said(*pairs(51)[50])}
     [changed] = found.examples["changed"]
-    assert "It is 28" in changed["row"] and "Another answer" in changed["now"]
-    assert found.examples["moved"][0]["split"] == "train"
+    assert (changed["at"], changed["was_at"]) == ("train:4", "train:5")
+    answer = {"field": "messages[1].content", "was": kept_answer, "now": "Another answer."}
+    assert changed["fields"] == [answer]
+    assert [(one["was_at"], one["at"]) for one in found.examples["moved"]] == [("test:1", "train:11")]
     nothing = difference(old, old)
     assert (nothing.removed, nothing.added, nothing.changed, nothing.moved, nothing.same) == (0, 0, 0, 0, 13)
 
@@ -244,6 +248,7 @@ def test_the_report_stands_alone_and_shows_what_the_json_says(shelf: Shelf, tmp_
     page, numbers = place.read_text(), json.loads(place.with_suffix(".json").read_text())
     assert numbers["digest"] == dataset.digest and numbers["rows"] == {"train": 61, "test": 0}
     assert set(numbers["drift"]) == {"lengths", "words", "languages"}
+    assert numbers["lengths"]["unit"] == "words" and "no tokenizer is known" in page
     assert "<script" not in page and "&lt;script&gt;alert(1)" in page
     assert "default-src 'none'" in page.replace("&#x27;", "'") and "http" not in page.replace(
         "http-equiv", ""
