@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,14 @@ from llmops_core.artifacts import Dataset
 from llmops_core.errors import DataError
 from llmops_core.step import StepRun
 from llmops_data.config import DialogueData
+from llmops_data.duplicates import examples
 from llmops_data.leakage import leaked
 from llmops_data.mixing import mixed
 from llmops_data.pipeline import Passed, pass_through
 from llmops_data.reading import read_sources
-from llmops_data.rows import Link
 from llmops_data.shapes import written
 from llmops_data.splitting import LEFT_OUT, NAMES, deal
 from llmops_data.tallies import Tallies
-
-LONGEST_EXAMPLE = 5000
-"""Characters of a duplicate's text in duplicates.jsonl."""
 
 
 def dialogues(config: DialogueData, run: StepRun) -> Dataset:
@@ -50,7 +46,7 @@ def dialogues(config: DialogueData, run: StepRun) -> Dataset:
     _check(config, run, counts)
     tallies = _write(config, run, passed[-1], dealt)
     if found:
-        _lines(run.folder / "duplicates.jsonl", _examples(config.examples, passed))
+        _lines(run.folder / "duplicates.jsonl", examples(config.examples, passed))
     unknown = [fact for fact in tallies.missing() if fact in config.facts]
     if unknown:
         run.warn(f"no row has {', '.join(unknown)}, which facts asks for: name it in sources.NAME.keep")
@@ -97,36 +93,6 @@ def _write(config: DialogueData, run: StepRun, last: Passed, dealt: bytearray) -
                 line = json.dumps(written(row, config.shape, config.facts), ensure_ascii=False)
                 files[split].write(line + "\n")
     return tallies
-
-
-def _examples(count: int, passed: Sequence[Passed]) -> Iterator[dict[str, Any]]:
-    """The most telling duplicates of each step: the unequal ones, then the most copied."""
-    steps = sum(bool(one.links) for one in passed)
-    for before, one in pairwise(passed):
-        if one.links:
-            copies, chosen = _telling(one.links, count // steps)
-            wanted = {row.origin for link in chosen for row in (link.first, link.second)}
-            texts = {row.origin: row.text[:LONGEST_EXAMPLE] for row in before.rows if row.origin in wanted}
-            for link in chosen:
-                yield {
-                    "step": one.name,
-                    "done": "left out" if link.dropped else "kept together",
-                    "similarity": link.similarity,
-                    "copies": copies[link.first.origin],
-                    "first": f"{link.first.origin}: {texts.get(link.first.origin, '')}",
-                    "second": f"{link.second.origin}: {texts.get(link.second.origin, '')}",
-                }
-
-
-def _telling(links: Iterable[Link], count: int) -> tuple[Counter[str], Sequence[Link]]:
-    """How many duplicates each first row has, and the links to show: one for each of its similarities."""
-    copies: Counter[str] = Counter()
-    told: dict[tuple[str, float], Link] = {}
-    for link in links:
-        copies[link.first.origin] += 1
-        told.setdefault((link.first.origin, link.similarity), link)
-    ranked = sorted(told.values(), key=lambda link: (link.similarity == 1.0, -copies[link.first.origin]))
-    return copies, ranked[:count]
 
 
 def _lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import numpy as np
-
 from llmops_core.step import StepRun
 from llmops_data.config import Exact
-from llmops_data.digests import digests_of, firsts
+from llmops_data.digests import Copies, digests_of
 from llmops_data.rows import Chosen, Links, Outcome, Row
 
 
 def exact(config: Exact, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     """Leave out every row that says, in the same roles, what an earlier one said."""
-    first = firsts(digests_of(_said(row, config.ignore_case) for row in rows))
-    kept = first == np.arange(len(first))
-    gone = np.flatnonzero(~kept)
-    links = Links(rows)
-    for place in gone:
-        links.add(int(first[place]), int(place), 1.0, True)
-    note = f"{len(gone):,} exact duplicates left out"
-    return Outcome(Chosen(rows, np.flatnonzero(kept).tolist()), note, links)
+    links = Links(rows, run.scratch)
+    with Copies(run.scratch, len(rows)) as copies:
+        for digests in digests_of(_said(row, config.ignore_case) for row in rows):
+            copies.add(digests)
+        copies.find()
+        for copy, first in copies:
+            links.add(first, copy, 1.0, True)
+    return Outcome(Chosen(rows, ~copies.mask), f"{len(links):,} exact duplicates left out", links)
 
 
 def _said(row: Row, ignore_case: bool) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from llmops_data.config import Splits
-from llmops_data.grouping import Groups, grouped
+from llmops_data.grouping import Members, Places, joined, tied
 from llmops_data.rows import Link, Row
 from llmops_data.splitting import chance, shares_of
 
@@ -40,49 +43,43 @@ def leaked(config: Splits, rows: Iterable[Row], links: Mapping[str, Iterable[Lin
     `links` are the duplicates that each step found, by its name. A pair counts where the two are direct
     duplicates, or equal to two that are.
     """
-    linked = grouped(link for found in links.values() for link in found)
-    count, left, train = _dealt(config, rows, linked)
-    equal, by_step, grouping = Groups(), {}, []
-    earlier: list[Iterable[Link]] = []
-    for name, found in links.items():
-        earlier.append(found)
-        drops = False
-        for link in found:
-            drops = drops or link.dropped
-            if link.similarity == 1.0:
-                equal.join(link.first.origin, link.second.origin)
-        if not drops:
-            grouping.append(name)
-        reached = _reached(equal, chain.from_iterable(earlier), train)
-        remaining = [origin for origin in left if equal.find(origin) not in reached]
+    ties = {name: tied(found) for name, found in links.items()}
+    members = Members(list(ties.values()))
+    count, left, train = _dealt(config, rows, members)
+    by_step = {}
+    firsts = seconds = np.empty(0, np.int32)
+    equal = np.empty(0, bool)
+    for name, tie in ties.items():
+        firsts = np.concatenate((firsts, members.places(tie.firsts)))
+        seconds = np.concatenate((seconds, members.places(tie.seconds)))
+        equal = np.concatenate((equal, tie.equal))
+        same = joined(len(members), firsts[equal], seconds[equal])
+        remaining = left[~_reached(same[firsts], same[seconds], same[train], len(members))[same[left]]]
         by_step[name] = len(left) - len(remaining)
         left = remaining
-    return Leak(count, by_step, grouping)
+    return Leak(count, by_step, [name for name, tie in ties.items() if not tie.drops])
 
 
-def _dealt(config: Splits, rows: Iterable[Row], linked: Groups) -> tuple[int, list[str], list[str]]:
+def _dealt(config: Splits, rows: Iterable[Row], members: Members) -> tuple[int, Places, Places]:
     """How many rows a random split puts into test; and which linked ones into test and into training."""
     shares = shares_of(config)
-    count, test, train = 0, [], []
-    for row in rows:
+    count, test, train = 0, array("i"), array("i")
+    for row, member in members.located(rows):
         place = chance(f"{config.seed} random {row.origin}")
         if place < shares["test"]:
             count += 1
-            if row.origin in linked:
-                test.append(row.origin)
-        elif place >= shares["test"] + shares["validation"] and row.origin in linked:
-            train.append(row.origin)
-    return count, test, train
+            if member >= 0:
+                test.append(member)
+        elif place >= shares["test"] + shares["validation"] and member >= 0:
+            train.append(member)
+    return count, np.array(test, np.int32), np.array(train, np.int32)
 
 
-def _reached(equal: Groups, pairs: Iterable[Link], train: Iterable[str]) -> set[str]:
-    """The sets of equal rows that have a training row among them or among their neighbours."""
-    learnt = {equal.find(origin) for origin in train}
-    reached = set(learnt)
-    for link in pairs:
-        first, second = equal.find(link.first.origin), equal.find(link.second.origin)
-        if first in learnt:
-            reached.add(second)
-        if second in learnt:
-            reached.add(first)
+def _reached(firsts: Places, seconds: Places, train: Places, count: int) -> NDArray[np.bool_]:
+    """Of sets of equal rows, those that have a training row among them or among their neighbours."""
+    learnt = np.zeros(count, bool)
+    learnt[train] = True
+    reached = learnt.copy()
+    reached[seconds[learnt[firsts]]] = True
+    reached[firsts[learnt[seconds]]] = True
     return reached

@@ -7,45 +7,55 @@ threshold is proposed with at least the probability RECALL, and more similar one
 
 from __future__ import annotations
 
-import tempfile
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmops_core.step import StepRun
+from llmops_data.buckets import (
+    HALF,
+    LOW,
+    MOST_BUCKETS,
+    Buckets,
+    Numbers,
+    Pairs,
+    Which,
+    buckets_for,
+    by_digest,
+)
 from llmops_data.config import Near
-from llmops_data.digests import Places, firsts
+from llmops_data.digests import Copies
 from llmops_data.rows import Chosen, Links, Outcome, Row
-from llmops_data.sketches import Numbers, bands_for, distinct, pieces, plain, similarity, sketched
+from llmops_data.sketches import Pieces, bands_for, ordered, pieces, plain, similarity, sketched
 
 NEIGHBOURS = 32
 """Of a band that many rows share, each is compared with so many before it, and with so many of the first; and
 no row with more once it resembles so many."""
-REMEMBERED = 512
-"""Texts whose pieces are kept while pairs are compared."""
+REMEMBERED = 1 << 19
+"""Pieces of texts that are kept while pairs are compared (4 MB)."""
 
 
 def near(config: Near, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     """Drop each row that is nearly an earlier one that stayed, or only tell which belong together."""
-    gone: set[int] = set()
-    together: set[int] = set()
-    links = Links(rows)
+    kept = np.ones(len(rows), bool)
+    together = np.zeros(len(rows), bool)
+    links = Links(rows, run.scratch)
     for first, second, alike in pairs(Texts(rows, config), config, run.scratch):
         # Equal shingles resemble the same earlier row, so the second goes even where the first has gone.
-        dropped = config.action == "drop" and (first not in gone or alike == 1.0)
+        dropped = config.action == "drop" and bool(kept[first] or alike == 1.0)
         if dropped:
-            gone.add(second)
-        together.update((first, second))
+            kept[second] = False
+        together[first] = together[second] = True
         links.add(first, second, round(alike, 4), dropped)
     what = "near duplicates" if config.compare == "row" else "rows with nearly the same prompt"
     if config.action == "group":
-        return Outcome(rows, f"{len(together):,} {what} kept together", links)
-    kept = [place for place in range(len(rows)) if place not in gone]
-    return Outcome(Chosen(rows, kept), f"{len(gone):,} {what} left out", links)
+        return Outcome(rows, f"{np.count_nonzero(together):,} {what} kept together", links)
+    return Outcome(Chosen(rows, kept), f"{np.count_nonzero(~kept):,} {what} left out", links)
 
 
 class Texts(Iterable[str]):
@@ -53,7 +63,12 @@ class Texts(Iterable[str]):
 
     def __init__(self, rows: Sequence[Row], config: Near) -> None:
         self._rows, self._config = rows, config
-        self._pieces: OrderedDict[int, Numbers] = OrderedDict()
+        self._pieces: OrderedDict[int, Pieces] = OrderedDict()
+        self._remembered = 0
+        self._room = np.empty(0, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[str]:
         return map(self._text, self._rows)
@@ -61,17 +76,26 @@ class Texts(Iterable[str]):
     def _text(self, row: Row) -> str:
         return row.text if self._config.compare == "row" else row.prompt
 
-    def pieces(self, place: int) -> Numbers:
-        """The distinct pieces of one row, sorted."""
+    def pieces(self, place: int) -> Pieces:
+        """The pieces of one row."""
         found = self._pieces.get(place)
-        if found is None:
-            found = distinct(pieces(plain(self._text(self._rows[place])), self._config.shingle))
-            self._pieces[place] = found
-            if len(self._pieces) > REMEMBERED:
-                self._pieces.popitem(last=False)
-        else:
+        if found is not None:
             self._pieces.move_to_end(place)
+            return found
+        found = ordered(pieces(plain(self._text(self._rows[place])), self._config.shingle))
+        self._pieces[place] = found
+        self._remembered += len(found.ordered)
+        while self._remembered > REMEMBERED and len(self._pieces) > 2:
+            self._remembered -= len(self._pieces.popitem(last=False)[1].ordered)
         return found
+
+    def similarity(self, first: int, second: int) -> float:
+        """How much of two rows' pieces is the same."""
+        one, other = self.pieces(first), self.pieces(second)
+        size = len(one.ordered) + len(other.ordered)
+        if size > len(self._room):
+            self._room = np.empty(2 * size, np.uint64)
+        return similarity(one, other, self._room[:size])
 
 
 def pairs(texts: Texts, config: Near, folder: Path) -> Iterator[tuple[int, int, float]]:
@@ -81,91 +105,68 @@ def pairs(texts: Texts, config: Near, folder: Path) -> Iterator[tuple[int, int, 
     rest are paired with it. `folder` takes the sketches of all texts while they are compared.
     """
     bands, permutations = bands_for(config.threshold, config.permutations)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        kept, count = [], 0
+    # of a band as many buckets as leave all bands' within what a record can say
+    count = min(buckets_for(len(texts)), 1 << (MOST_BUCKETS // bands).bit_length() - 1)
+    with (
+        Copies(folder, len(texts)) as copies,
+        Buckets(folder, bands * count) as sketches,
+        Pairs(folder, len(texts)) as proposed,
+    ):
+        place = 0
         for some in sketched(texts, config.shingle, permutations, bands):
-            kept.append(some.digests)
-            # a band after the other, so that each lies together when it is sorted
-            file.write(some.bands.T.tobytes())
-            count += len(some.digests)
-        if not count:
-            return
-        sizes = [len(one) for one in kept]
-        first = firsts(np.concatenate(kept))
-        proposed = np.empty((0, 2), np.int64)
-        for number in range(bands):
-            proposed = _in_order([proposed, _alike(_band(file, sizes, bands, number), first)])
-    copies = np.flatnonzero(first != np.arange(count))
-    yield from _compared(texts, config, first, copies, proposed)
+            copies.add(some.digests)
+            sketches.add(*_records(some.bands, place, count))
+            place += len(some.bands)
+        copies.find()
+        for bucket in sketches:
+            for firsts, seconds in _alike(bucket, copies.mask):
+                proposed.add(firsts, seconds)
+        yield from _compared(texts, config.threshold, copies, proposed)
 
 
-def _band(file: IO[bytes], sizes: Sequence[int], bands: int, number: int) -> Numbers:
-    """One band of all texts, read from where each batch of texts keeps it."""
-    found, start = [], 0
-    for size in sizes:
-        file.seek((start + number * size) * 8)
-        found.append(np.frombuffer(file.read(size * 8), np.uint64))
-        start += bands * size
-    return np.concatenate(found)
+def _records(bands: Numbers, place: int, count: int) -> tuple[Which, Numbers]:
+    """The buckets of the bands of some texts, and what is kept there: half of a band and its text's place."""
+    places = np.arange(place, place + len(bands), dtype=np.uint64)[:, None]
+    number = np.arange(bands.shape[1], dtype=np.uint16)
+    which = number * np.uint16(count) + by_digest(bands, count)
+    return which.ravel(), (bands << HALF | places).ravel()
 
 
-def _alike(band: Numbers, first: Places) -> NDArray[np.int64]:
-    """The pairs (second, first) of distinct texts that share a band; all of them where few share it."""
-    places = np.flatnonzero(first == np.arange(len(first)))
-    order = places[np.argsort(band[places], kind="stable")]
-    ranked = band[order]
-    found = []
+def _alike(bucket: Numbers, copies: NDArray[np.bool_]) -> Iterator[tuple[Numbers, Numbers]]:
+    """The pairs (firsts, seconds) of distinct texts that share a band; all of them where few share it."""
+    ranked = np.sort(bucket)
+    distinct = ~copies[(ranked & LOW).astype(np.int64)]
+    bands, places = ranked[distinct] >> HALF, ranked[distinct] & LOW
     for apart in range(1, NEIGHBOURS + 1):
-        same = ranked[apart:] == ranked[:-apart]
-        if not same.any():
-            break
-        found.append(np.stack((order[apart:][same], order[:-apart][same]), axis=1))
-    else:
-        found.append(_crowded(order, ranked))
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+        same = np.flatnonzero(bands[apart:] == bands[:-apart])
+        if not len(same):
+            return
+        yield places[same], places[same + apart]
+    yield from _crowded(bands, places)
 
 
-def _crowded(order: Places, ranked: Numbers) -> NDArray[np.int64]:
+def _crowded(bands: Numbers, places: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
     """In runs longer than NEIGHBOURS, each with the first ones of its run."""
-    opens = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
-    ends = np.append(opens[1:], len(ranked))
-    found = []
-    for start, end in zip(opens, ends, strict=True):
+    opens = np.flatnonzero(np.concatenate(([True], bands[1:] != bands[:-1]))).tolist()
+    for start, end in pairwise([*opens, len(bands)]):
         for first in range(start, min(start + NEIGHBOURS, end - NEIGHBOURS)):
-            rest = order[first + NEIGHBOURS + 1 : end]
-            found.append(np.stack((rest, np.full(len(rest), order[first])), axis=1))
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
-
-
-def _in_order(proposed: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Each pair once, in the order of the second and then of the first."""
-    every = np.concatenate(proposed)
-    if not len(every):
-        return every
-    every = every[np.lexsort((every[:, 1], every[:, 0]))]
-    return every[np.concatenate(([True], (every[1:] != every[:-1]).any(axis=1)))]
+            rest = places[first + NEIGHBOURS + 1 : end]
+            yield np.full(len(rest), places[first]), rest
 
 
 def _compared(
-    texts: Texts, config: Near, first: Places, copies: Places, proposed: NDArray[np.int64]
+    texts: Texts, threshold: float, copies: Copies, proposed: Pairs
 ) -> Iterator[tuple[int, int, float]]:
     """The proposed pairs that are true ones, and the copies, in the order of the second."""
-    waiting = iter(copies)
-    copy = next(waiting, None)
     last, found = -1, 0
-    for second, earlier in proposed.tolist():
+    for second, first in heapq.merge(copies, proposed):
+        if copies.mask[second]:
+            yield first, second, 1.0
+            continue
         found = found if second == last else 0
         last = second
-        if found >= NEIGHBOURS:
-            continue
-        while copy is not None and copy < second:
-            yield int(first[copy]), int(copy), 1.0
-            copy = next(waiting, None)
-        alike = similarity(texts.pieces(earlier), texts.pieces(second))
-        if alike >= config.threshold:
-            found += 1
-            yield earlier, second, alike
-    while copy is not None:
-        yield int(first[copy]), int(copy), 1.0
-        copy = next(waiting, None)
+        if found < NEIGHBOURS:
+            alike = texts.similarity(first, second)
+            if alike >= threshold:
+                found += 1
+                yield first, second, alike

@@ -15,12 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from array import array
+import os
+import struct
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 NO_FACTS: Mapping[str, Any] = {}
+PLACES = struct.Struct("<qqd?")
+"""A link on disk: the places of its rows, its similarity, and whether the second was left out."""
 
 
 @dataclass(frozen=True)
@@ -87,52 +93,46 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Chosen(Sequence[Row]):
-    """Some of a sequence's rows, by their places from the first to the last."""
+class Chosen(Iterable[Row]):
+    """Some of a sequence's rows, in their order: those whose place in `kept` is true."""
 
     rows: Sequence[Row]
-    places: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.places)
+    kept: Sequence[Any]
 
     def __iter__(self) -> Iterator[Row]:
-        # in one pass: rows on disk are not found one by one
-        wanted = iter(self.places)
-        place = next(wanted, None)
-        for number, row in enumerate(self.rows):
-            if place == number:
-                yield row
-                place = next(wanted, None)
+        return compress(self.rows, self.kept)
 
-    def __getitem__(self, index: Any) -> Any:
-        found = self.places[index]
-        return Chosen(self.rows, found) if isinstance(index, slice) else self.rows[int(found)]
+    def __len__(self) -> int:
+        return sum(1 for kept in self.kept if kept)
 
 
 class Links(Sequence[Link]):
-    """Links between rows of a sequence, by their places in it."""
+    """Links between rows of a sequence, by their places in it, in a temporary file of a folder."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._rows = rows
-        self._places = array("q")
-        self._similarities = array("d")
-        self._dropped = bytearray()
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed with this)
+        self._count = 0
+
+    def __del__(self) -> None:
+        self._file.close()
 
     def add(self, first: int, second: int, similarity: float, dropped: bool) -> None:
         """Link two rows."""
-        self._places.extend((first, second))
-        self._similarities.append(similarity)
-        self._dropped.append(dropped)
+        self._file.write(PLACES.pack(first, second, similarity, dropped))
+        self._count += 1
 
     def __len__(self) -> int:
-        return len(self._dropped)
+        return self._count
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        similarity, dropped = self._similarities[index], bool(self._dropped[index])
-        first, second = self._places[2 * index], self._places[2 * index + 1]
+        place = range(self._count)[index]
+        self._file.flush()
+        found = os.pread(self._file.fileno(), PLACES.size, place * PLACES.size)
+        first, second, similarity, dropped = PLACES.unpack(found)
         return Link(self._rows[first], self._rows[second], similarity, dropped)
 
 

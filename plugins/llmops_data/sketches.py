@@ -15,18 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash  # type: ignore[import-untyped]
 
+from llmops_data.buckets import HALF, Numbers
+
 RECALL = 0.999
 SEED = 42
 AT_ONCE = 1 << 17
 """Pieces whose MinHash is taken together: 1 MB, which stays in the cache."""
 NO_LETTERS = re.compile(r"[\W_]+")
-BLANKED = bytes(ord(chr(code).lower()) if chr(code).isalnum() else 32 for code in range(128)) + bytes(128)
+BLANK = 32
+BLANKED = bytes(ord(chr(code).lower()) if chr(code).isalnum() else BLANK for code in range(128)) + bytes(128)
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 LARGE_BASE = np.uint64(0xD6E8FEB86659FD93)
 PACKED = 8
-HALF = np.uint64(32)
-
-Numbers = NDArray[np.uint64]
+MASKS = [np.uint64(256**length - 1) for length in range(PACKED + 1)]
 
 
 class Sketches(NamedTuple):
@@ -36,26 +37,45 @@ class Sketches(NamedTuple):
     bands: Numbers
 
 
+class Pieces(NamedTuple):
+    """The pieces of one text in order, and how many of them are distinct."""
+
+    ordered: Numbers
+    distinct: int
+
+
 def plain(text: str) -> bytes | str:
     """A text blind to case, punctuation and spacing; never empty unless it is. Bytes where it is ASCII."""
     if not text.isascii():
         return NO_LETTERS.sub(" ", text.casefold()).strip() or text
     bare = text.encode().translate(BLANKED)
-    if b"  " in bare or bare[:1] == b" " or bare[-1:] == b" ":
-        bare = b" ".join(bare.split())
-    return bare or text.encode()
+    letters = np.frombuffer(bare, np.uint8)
+    blank = letters == BLANK
+    again = blank[1:] & blank[:-1]
+    if np.count_nonzero(again):
+        bare = bare[:1] + letters[1:][~again].tobytes()
+    return bare.strip() or text.encode()
 
 
-def pieces(text: bytes | str, length: int) -> Numbers:
-    """The overlapping pieces of a plain text, each as a number; one at least. Not each once."""
+def count_of(text: bytes | str, length: int) -> int:
+    """How many pieces a plain text has: one at least."""
+    return max(1, len(text) - length + 1)
+
+
+def pieces(text: bytes | str, length: int, out: Numbers | None = None) -> Numbers:
+    """The overlapping pieces of a plain text, each as a number; not each once. `out` is room for them."""
+    if out is None:
+        out = np.empty(count_of(text, length), np.uint64)
     if isinstance(text, str):
-        return _windows(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), length)
+        out[:] = _windows(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), length)
+        return out
     if len(text) < PACKED or length > PACKED:
-        return _windows(np.frombuffer(text, np.uint8), length)
+        out[:] = _windows(np.frombuffer(text, np.uint8), length)
+        return out
     # eight letters from each place on at once, and those beyond the piece masked away
     letters = text + b"\0" * (PACKED - length)
-    windows: Numbers = np.ndarray((len(text) - length + 1,), "<u8", letters, strides=(1,))
-    return windows & np.uint64(256**length - 1)
+    windows: Numbers = np.ndarray((len(out),), "<u8", letters, strides=(1,))
+    return np.bitwise_and(windows, MASKS[length], out=out)
 
 
 def _windows(codes: NDArray[np.unsignedinteger[Any]], length: int) -> Numbers:
@@ -76,30 +96,35 @@ def sketched(texts: Iterable[str], length: int, permutations: int, bands: int) -
     mixing = np.random.default_rng(SEED).integers(0, 1 << 63, permutations, np.uint64) * np.uint64(
         2
     ) + np.uint64(1)
-    digests, waiting, size = bytearray(), [], 0
+    room = np.empty(AT_ONCE, np.uint64)
+    digests, ends = bytearray(), [0]
+
+    def taken() -> Sketches:
+        hashes = minhashes(room[: ends[-1]], np.array(ends, np.uint64), permutations)
+        return Sketches(
+            np.frombuffer(bytes(digests), np.uint64).reshape(-1, 2), banded(hashes, mixing, bands)
+        )
+
     for text in texts:
         bare = plain(text)
+        count = count_of(bare, length)
+        if digests and ends[-1] + count > len(room):
+            yield taken()
+            digests, ends = bytearray(), [0]
+        if count > len(room):
+            room = np.empty(count, np.uint64)
         said = bare if isinstance(bare, bytes) else bare.encode("utf-8", "surrogatepass")
         digests += blake2b(said, digest_size=16).digest()
-        waiting.append(pieces(bare, length))
-        size += len(waiting[-1])
-        if size >= AT_ONCE:
-            yield Sketches(_numbers(digests), banded(minhashes(waiting, permutations), mixing, bands))
-            digests, waiting, size = bytearray(), [], 0
-    if waiting:
-        yield Sketches(_numbers(digests), banded(minhashes(waiting, permutations), mixing, bands))
+        pieces(bare, length, room[ends[-1] : ends[-1] + count])
+        ends.append(ends[-1] + count)
+    if digests:
+        yield taken()
 
 
-def _numbers(digests: bytearray) -> Numbers:
-    return np.frombuffer(bytes(digests), np.uint64).reshape(-1, 2)
-
-
-def minhashes(texts: list[Numbers], permutations: int) -> Numbers:
-    """The MinHash of each text's pieces, a row each."""
-    offsets = np.zeros(len(texts) + 1, np.uint64)
-    np.cumsum([len(one) for one in texts], out=offsets[1:])
-    flat: Any = np.concatenate(texts)
-    made = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, permutations, SEED)
+def minhashes(found: Numbers, ends: Numbers, permutations: int) -> Numbers:
+    """The MinHash of each text's pieces, a row each; a text's are those up to its end."""
+    flat: Any = found
+    made = RMinHash.digest_matrix_from_flat_token_hashes(flat, ends, permutations, SEED)
     return np.array(made.to_rows(), dtype=np.uint64)
 
 
@@ -118,15 +143,19 @@ def bands_for(threshold: float, permutations: int) -> tuple[int, int]:
     return permutations, permutations
 
 
-def similarity(one: Numbers, other: Numbers) -> float:
-    """The Jaccard similarity of two texts' pieces, each sorted and without repetitions."""
-    both = np.concatenate((one, other))
-    both.sort(kind="stable")  # which merges two sorted runs
-    shared = int(np.count_nonzero(both[1:] == both[:-1]))
-    return shared / (len(both) - shared)
-
-
-def distinct(found: Numbers) -> Numbers:
-    """The pieces sorted, each once."""
+def ordered(found: Numbers) -> Pieces:
+    """Pieces in order."""
     found.sort()
-    return found[np.concatenate(([True], found[1:] != found[:-1]))]
+    return Pieces(found, _distinct(found))
+
+
+def similarity(one: Pieces, other: Pieces, room: Numbers | None = None) -> float:
+    """The Jaccard similarity of two texts' pieces. `room` is for as many numbers as both have."""
+    both = np.concatenate((one.ordered, other.ordered), out=room)
+    both.sort(kind="stable")  # which merges two sorted runs
+    union = _distinct(both)
+    return (one.distinct + other.distinct - union) / union
+
+
+def _distinct(found: Numbers) -> int:
+    return 1 + int(np.count_nonzero(found[1:] != found[:-1]))

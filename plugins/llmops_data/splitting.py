@@ -7,17 +7,20 @@ the newest rows are the test's. Stratified, each value of a fact has its share i
 from __future__ import annotations
 
 import hashlib
-import heapq
 from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from llmops_core.errors import DataError
 from llmops_data.config import Split, Splits
 from llmops_data.grouping import group_fingerprints
 from llmops_data.rows import Link, Row
+
+Places = NDArray[np.int64]
 
 NAMES = ("train", "validation", "test")
 LEFT_OUT = 255
@@ -55,10 +58,9 @@ def shares_of(config: Splits) -> Mapping[str, float]:
     return {name: getattr(config, name).share / total for name in NAMES}
 
 
-def _cap(config: Splits, rows: Sequence[Row], dealt: bytearray, number: int) -> None:
+def _cap(config: Splits, rows: Iterable[Row], dealt: bytearray, number: int) -> None:
     """Leave at most the split's `max_rows`, chosen by hash, so that the same rows are chosen among more."""
     split: Split = getattr(config, NAMES[number])
-    places = array("L", (place for place, one in enumerate(dealt) if one == number))
     chances = array(
         "d",
         (
@@ -67,64 +69,66 @@ def _cap(config: Splits, rows: Sequence[Row], dealt: bytearray, number: int) -> 
             if one == number
         ),
     )
-    kept = set(heapq.nsmallest(split.max_rows or 0, range(len(places)), key=lambda at: (chances[at], at)))
-    for at, place in enumerate(places):
-        if at not in kept:
-            dealt[place] = LEFT_OUT
+    splits = np.frombuffer(dealt, np.uint8)
+    places = np.flatnonzero(splits == number)
+    splits[places[np.argsort(chances, kind="stable")[split.max_rows or 0 :]]] = LEFT_OUT
 
 
-def _by_time(config: Splits, rows: Sequence[Row], groups: Iterable[str]) -> bytearray:
+def _by_time(config: Splits, rows: Iterable[Row], groups: Iterable[str]) -> bytearray:
     """A group is as old as its newest row, so that training sees nothing of the test's time."""
-    named: list[str] = []
-    newest: dict[str, float] = {}
-    counts: dict[str, int] = defaultdict(int)
+    names, times = array("Q"), array("d")
     for row, group in zip(rows, groups, strict=True):
-        time = time_of(row, config.time)
-        newest[group] = max(newest.get(group, time), time)
-        counts[group] += 1
-        named.append(group)
-    order = sorted(newest, key=lambda group: (newest[group], group))
-    return _cut(config, named, [(order, ("train", "validation", "test"))], counts)
+        times.append(time_of(row, config.time))
+        names.append(_number(group))
+    every, _, member, counts = _groups(names)
+    newest = np.full(len(every), -np.inf)
+    np.maximum.at(newest, member, np.frombuffer(times))
+    order = np.lexsort((every, newest))
+    return _dealt(config, member, counts, [(order, ("train", "validation", "test"))])
 
 
-def _stratified(config: Splits, rows: Sequence[Row], groups: Iterable[str]) -> bytearray:
+def _stratified(config: Splits, rows: Iterable[Row], groups: Iterable[str]) -> bytearray:
     """A group belongs to the stratum of its first row."""
-    named: list[str] = []
-    strata: dict[str, list[str]] = defaultdict(list)
-    counts: dict[str, int] = defaultdict(int)
+    strata: dict[str, int] = {}
+    names, kinds, chances = array("Q"), array("i"), array("d")
     for row, group in zip(rows, groups, strict=True):
         if config.stratify not in row.facts:
             raise _missing(row, config.stratify)
-        if group not in counts:
-            strata[str(row.facts[config.stratify])].append(group)
-        counts[group] += 1
-        named.append(group)
-    orders = [
-        (
-            sorted(found, key=lambda group: chance(f"{config.seed} split {group}")),
-            ("test", "validation", "train"),
-        )
-        for found in strata.values()
-    ]
-    return _cut(config, named, orders, counts)
+        kinds.append(strata.setdefault(str(row.facts[config.stratify]), len(strata)))
+        chances.append(chance(f"{config.seed} split {group}"))
+        names.append(_number(group))
+    _, first, member, counts = _groups(names)
+    kind, luck = np.frombuffer(kinds, np.int32)[first], np.frombuffer(chances)[first]
+    order = np.lexsort((luck, kind))
+    parts = np.split(order, np.flatnonzero(np.diff(kind[order])) + 1)
+    return _dealt(config, member, counts, [(part, ("test", "validation", "train")) for part in parts])
 
 
-def _cut(
-    config: Splits,
-    named: Sequence[str],
-    orders: Iterable[tuple[Sequence[str], Sequence[str]]],
-    counts: Mapping[str, int],
+def _number(fingerprint: str) -> int:
+    """Its first 64 bits, which order as it does."""
+    return int(fingerprint[:16], 16)
+
+
+def _groups(names: array[int]) -> tuple[Any, Any, Any, Any]:
+    """The groups' names in order, each one's first row, each row's group, and how many rows each has."""
+    return np.unique(
+        np.frombuffer(names, np.uint64), return_index=True, return_inverse=True, return_counts=True
+    )
+
+
+def _dealt(
+    config: Splits, member: Places, counts: Places, orders: Iterable[tuple[Places, Sequence[str]]]
 ) -> bytearray:
     """Deal each order of groups to splits, in their order, by their shares of the rows."""
-    shares, splits = shares_of(config), {}
+    shares, splits = shares_of(config), np.empty(len(counts), np.uint8)
     for order, names in orders:
-        whole, done = sum(counts[group] for group in order), 0.0
+        sizes = counts[order]
+        whole = int(sizes.sum())
         ends = [sum(shares[name] for name in names[: place + 1]) * whole for place in range(len(names))]
-        for group in order:
-            middle = done + counts[group] / 2
-            splits[group] = next((n for n, end in zip(names, ends, strict=True) if middle <= end), names[-1])
-            done += counts[group]
-    return bytearray(NAMES.index(splits[group]) for group in named)
+        middles = np.cumsum(sizes) - sizes / 2
+        found = np.minimum(np.searchsorted(ends, middles), len(names) - 1)
+        splits[order] = np.array([NAMES.index(name) for name in names], np.uint8)[found]
+    return bytearray(splits[member])
 
 
 def time_of(row: Row, key: str) -> float:

@@ -123,8 +123,12 @@ class StoredRows(Sequence[Row]):
 
     @cached_property
     def _starts(self) -> list[int]:
-        sizes = (self._reader.get_batch(number).num_rows for number in range(self.batches))
-        return list(accumulate(sizes, initial=0))
+        return list(accumulate(map(self._size, range(self.batches)), initial=0))
+
+    def _size(self, number: int) -> int:
+        rows = int(self._reader.get_batch(number).num_rows)
+        self._let_go()  # the head of a batch brings the pages around it
+        return rows
 
     def batch(self, number: int) -> list[Row]:
         """The rows of one batch."""

@@ -12,7 +12,7 @@ from llmops_core.step import StepRun
 from llmops_data.config import Near
 from llmops_data.near import NEIGHBOURS, Texts, near, pairs
 from llmops_data.rows import Message, Row
-from llmops_data.sketches import RECALL, bands_for, distinct, pieces, plain, similarity
+from llmops_data.sketches import RECALL, bands_for, ordered, pieces, plain, similarity
 
 
 def row(origin: str, asked: str, answered: str) -> Row:
@@ -63,7 +63,7 @@ def jaccard(one: str, other: str, length: int) -> float:
 
 @given(WORDS, WORDS, st.integers(1, 12))
 def test_the_similarity_of_numbered_pieces_is_that_of_the_pieces(one: str, other: str, length: int) -> None:
-    numbered = [distinct(pieces(plain(text), length)) for text in (one, other)]
+    numbered = [ordered(pieces(plain(text), length)) for text in (one, other)]
     assert similarity(*numbered) == pytest.approx(jaccard(one, other, length))
 
 
@@ -144,4 +144,4 @@ def test_dropping_leaves_no_equal_texts_and_keeps_the_first(run: StepRun, texts:
     outcome = near(Near(threshold=1.0), run, rows=rows)
     left = [shingles(one.text, 5) for one in outcome.rows]
     assert len(left) == len(set(left)) == len({shingles(one.text, 5) for one in rows})
-    assert outcome.rows[0] is rows[0]
+    assert next(iter(outcome.rows)) is rows[0]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from llmops_core.errors import DataError
 from llmops_core.step import StepRun
 from llmops_data.config import Exact, Near, Split, Splits
 from llmops_data.exact import exact
-from llmops_data.grouping import Groups
+from llmops_data.grouping import joined
 from llmops_data.near import near
 from llmops_data.rows import Link, Message, Row
 from llmops_data.splitting import LEFT_OUT, NAMES, deal, time_of
@@ -64,13 +65,24 @@ def test_what_the_steps_find_alike_stays_together(run: StepRun, texts: list[str]
     second = near(config, run, rows=list(first.rows))
     links = [*first.links, *second.links]
     where = places(split_rows(SPLITS, second.rows, links))
-    groups = Groups()
-    for link in links:
-        groups.join(link.first.origin, link.second.origin)
-    splits_of_group: dict[str, set[str]] = {}
+    first_ends = np.array([int(link.first.origin) for link in links], np.int32)
+    second_ends = np.array([int(link.second.origin) for link in links], np.int32)
+    groups = joined(len(texts), first_ends, second_ends)
+    splits_of_group: dict[int, set[str]] = {}
     for origin, split in where.items():
-        splits_of_group.setdefault(groups.find(origin), set()).add(split)
+        splits_of_group.setdefault(int(groups[int(origin)]), set()).add(split)
     assert all(len(splits) == 1 for splits in splits_of_group.values())
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=40))
+def test_whatever_is_linked_through_others_is_one_group(pairs: list[tuple[int, int]]) -> None:
+    groups = [{place} for place in range(20)]
+    for first, second in pairs:
+        whole = groups[first] | groups[second]
+        for member in whole:
+            groups[member] = whole
+    ends = np.array(pairs, np.int32).reshape(-1, 2)
+    assert joined(20, ends[:, 0], ends[:, 1]).tolist() == [min(group) for group in groups]
 
 
 def test_a_dropped_row_still_ties_its_two_neighbours_together() -> None:
