@@ -163,48 +163,75 @@ def _shown(value: Any) -> str:
 @click.argument("dataset")
 @click.argument("name")
 @click.option(
-    "--duplicates", default=0.0, show_default=True, help="The share of copied rows that is allowed."
+    "--allow",
+    multiple=True,
+    metavar="LIMIT=NUMBER",
+    help="Allow more: duplicates=0.01 lets one row in a hundred be a copy. May be given several times.",
 )
-@click.option("--empty", default=0.0, show_default=True, help="The share of rows with an empty text.")
-@click.option("--drift", default=1.0, show_default=True, help="How many times the usual drift is allowed.")
 @json_option
 @click.pass_obj
-def tag(store: Store, /, dataset: str, name: str, as_json: bool, **allowed: float) -> None:
+def tag(store: Store, dataset: str, name: str, allow: tuple[str, ...], as_json: bool) -> None:
     """Move the tag NAME to a dataset, once the dataset passes its audits.
 
-    Audits: every row has the dataset's shape; no text is empty; no row is a copy; none is in two splits; and
-    it has not drifted from what the tag named before (size, lengths, words, languages).
+    \b
+    Shares of the rows that --allow may set (usually 0):
+      empty        rows with an empty text
+      nulls        rows that lack a value which other rows have
+      duplicates   rows that are copies of another
+      leaks        rows that are in two splits
+    Against what the tag named before:
+      shrinking    the share of its rows that may be gone (0.5)
+      lengths      drift of the rows' lengths (0.25)
+      words, languages, sources, labels    drift of these (0.2, 0.1, 0.1, 0.1)
+
+    Every row must have the dataset's shape. Plugins add audits; those too are limits, by their names.
     """
     from llmops_core.errors import GateRefused, StoreError
-    from llmops_data.auditing import Limits, audit
-    from llmops_data.tags import move, tagged
+    from llmops_data.auditing import audit, finders, limits_of
+    from llmops_data.tags import check_name, move, tagged
     from llmops_data.versions import version
 
-    found, before, usual = version(store, dataset), tagged(store, name), Limits()
-    limits = Limits(
-        empty=allowed["empty"],
-        duplicates=allowed["duplicates"],
-        **{one: getattr(usual, one) * allowed["drift"] for one in ("lengths", "words", "languages")},
-    )
+    check_name(name)
+    found, before, others = version(store, dataset), tagged(store, name), finders()
+    limits = limits_of(_numbers(allow), others)
     try:
-        previous = version(store, name).dataset if before else None
-    except StoreError:
-        previous = None
-    audits = list(audit(found.dataset, previous, limits))
+        previous = store.open(before.digest) if before else None
+    except StoreError as error:
+        lost = f"the dataset that {name} names is gone, so nobody can tell how far this one is from it"
+        remedy = f"Tag under another name, or remove {store.root / 'tags' / name}.json."
+        raise GateRefused(lost, where=str(error), remedy=remedy) from error
+    audits = list(audit(found.dataset, previous, limits, others))  # type: ignore[arg-type]  # a Dataset
+    documents = [one.document() for one in audits]
     if as_json:
-        _print({"digest": found.digest, "tag": name, "audits": [one.document() for one in audits]})
+        _print({"digest": found.digest, "tag": name, "audits": documents})
     else:
         for one in audits:
-            click.echo(f"  {'passed' if one.passed else 'FAILED'}  {one.name}: {one.told}")
-    failed = [one.name for one in audits if not one.passed]
+            _say(f"  {'passed' if one.passed else 'FAILED'}  {one.name}: {one.told}")
+    failed = [f"{one.name}: {one.told}" for one in audits if not one.passed]
     if failed:
         stays = f"it still names {before.digest[:12]}" if before else "it names nothing yet"
-        raise GateRefused(
-            f"the tag {name} was not moved ({', '.join(failed)}); {stays}", where=found.digest[:12]
-        )
-    move(store, name, found.digest, [one.document() for one in audits])
+        what = f"the tag {name} was not moved, {stays}. Failed: {'; '.join(failed)}"
+        remedy = "Mend the data, or say what is allowed with --allow."
+        raise GateRefused(what, where=found.digest[:12], remedy=remedy)
+    with store.lock(shared=True):  # gc waits: what is published must be there
+        store.open(found.digest)
+        move(store, name, found.digest, documents, before.digest if before else "")
     if not as_json:
         click.echo(f"{name} names {found.digest[:12]}")
+
+
+def _numbers(allow: tuple[str, ...]) -> dict[str, float]:
+    from llmops_core.errors import UsageError
+
+    found = {}
+    for text in allow:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            remedy = "Write LIMIT=NUMBER: --allow duplicates=0.01."
+            raise UsageError(f"{text!r} is no limit", where="--allow", remedy=remedy) from None
+    return found
 
 
 @data.command()

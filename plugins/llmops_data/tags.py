@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmops_core.errors import UsageError
+from llmops_core.errors import LockedError, UsageError
 from llmops_core.files import locked, read_json, write_json
 from llmops_core.manifest import now
 from llmops_core.store import Store
@@ -46,13 +46,32 @@ def tagged(store: Store, name: str) -> Tag | None:
     return next((one for one in tags(store) if one.name == name), None)
 
 
-def move(store: Store, name: str, digest: str, audits: Sequence[Mapping[str, Any]]) -> Tag:
-    """Have a tag stand for this digest from now on. Raises UsageError for a name that cannot be one."""
+def check_name(name: str) -> None:
+    """Raises UsageError for a name that a tag cannot have."""
     if not NAME.fullmatch(name) or name in RESERVED or HEXADECIMAL.fullmatch(name):
         remedy = "Use lower-case letters, digits, . _ and -, starting with a letter, and no mere digest."
         raise UsageError(f"a tag cannot be called {name!r}", remedy=remedy)
+
+
+def move(
+    store: Store,
+    name: str,
+    digest: str,
+    audits: Sequence[Mapping[str, Any]],
+    expected: str | None = None,
+) -> Tag:
+    """Have a tag stand for this digest from now on.
+
+    `expected`: what it must stand for now ("": nothing), since that is what the audits compared with.
+    Raises UsageError for a name that cannot be one, LockedError when it stands for something else.
+    """
+    check_name(name)
     with locked(store.root / "locks" / "tags"):
         before = tagged(store, name)
+        if expected is not None and expected != (before.digest if before else ""):
+            raise LockedError(
+                f"the tag {name} was moved by somebody else meanwhile", remedy="Audit again: run it again."
+            )
         history = list(before.history) if before else []
         if before and before.digest != digest:
             history.append({"digest": before.digest, "since": before.since, "until": now()})
