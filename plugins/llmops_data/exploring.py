@@ -25,6 +25,7 @@ from llmops_data.exploring_tables import (
     plain_table,
     section,
 )
+from llmops_data.profile import PERSONAL
 from llmops_data.versions import Version
 
 VERDICTS = {"little": "done", "some": "refused", "much": "failed"}
@@ -191,8 +192,10 @@ def _words(numbers: Mapping[str, Any]) -> Iterator[Content]:
 
 def _personal(numbers: Mapping[str, Any]) -> Iterator[Content]:
     for step, found in numbers["personal"].items():
-        yield lead(f"Found by the step {step}, by kind; the values are kept nowhere.")
-        yield bars("Kind", found, "Found")
+        kinds = {kind: count for kind, count in found.items() if kind != PERSONAL}
+        told = f"The step {step} found some in {wording.counted(found[PERSONAL], 'row')}"
+        yield lead(f"{told}. What it did, by kind; the values are kept nowhere.")
+        yield bars("Kind", kinds, "Times")
 
 
 def _drift(numbers: Mapping[str, Any], before: tuple[Version, Mapping[str, Any]] | None) -> Iterator[Content]:

@@ -36,6 +36,8 @@ REMEMBERED = 400_000
 BINS = tuple(round(10 ** (power / 4)) for power in range(4, 25))
 """Bounds of the histogram that two datasets are compared by: 10 to a million characters."""
 COLUMNS = 24
+PERSONAL = "rows with personal data"
+"""What a step that looks for personal data counts, beside the kinds: its line of the funnel is known by it."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
@@ -99,8 +101,9 @@ def _languages(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 
 def personal(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Step -> kind of personal data -> how often it was found, as the dataset's record has it."""
-    return {str(entry["step"]): dict(entry["found"]) for entry in dataset.funnel if entry.get("found")}
+    """Step -> what was done to which kind of personal data -> how often, as the dataset's record has it."""
+    told = {str(entry["step"]): dict(entry.get("counts", {})) for entry in dataset.funnel}
+    return {step: counts for step, counts in told.items() if PERSONAL in counts}
 
 
 def quantiles_of(values: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:

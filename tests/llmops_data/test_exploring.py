@@ -79,15 +79,24 @@ def test_a_page_tells_what_the_numbers_say(tmp_path: Path) -> None:
         for n in range(40)
     ]
     by = {"source": {"tickets": {"train": 30}, "chats": {"train": 10}}, "language": {"en": {"train": 40}}}
-    found = {"step": "redact", "rows": 40, "note": "", "found": {"email": 12, "phone": 3}}
+    personal = {"rows with personal data": 14, "email redacted": 12, "phone redacted": 3}
+    found = {"step": "privacy", "rows": 40, "note": "", "counts": personal}
     funnel = (found, {"step": "split", "rows": 40, "note": "all", "by": by})
     page, numbers = shown(dataset(tmp_path, {"train": rows, "test": []}, funnel=funnel))
     assert numbers["labels"]["label"] == {"spam": {"train": 30}, "ham": {"train": 10}}
     assert numbers["sources"] == by["source"] and numbers["languages"] == {"en": 40}
-    assert numbers["personal"] == {"redact": {"email": 12, "phone": 3}}
+    assert numbers["personal"] == {"privacy": personal}
     assert numbers["top_words"]["shelf"] == 40 and "is" not in numbers["top_words"]
     assert "30 (75 %)" in page.replace("\N{NO-BREAK SPACE}", " ")
-    for told in ("tickets", "email", "shelf", "Where they come from", "Labels", "Personal data"):
+    for told in (
+        "tickets",
+        "The step privacy found some in 14 rows",
+        "email redacted",
+        "shelf",
+        "Where they come from",
+        "Labels",
+        "Personal data",
+    ):
         assert told in page
 
 
