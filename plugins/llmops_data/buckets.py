@@ -40,6 +40,8 @@ class Buckets:
 
     def add(self, which: Which, records: Numbers) -> None:
         """Put each record (a number, or a row of as many as there are columns) into its bucket."""
+        if not records.size:
+            return
         self._waiting.append((which, records))
         self._size += records.size
         if self._size >= WAITING:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
 
 from llmops_core.step import StepRun
+from llmops_data.buckets import Buckets, buckets_for, by_digest
 from llmops_data.config import Markup
 from llmops_data.documents import visible
 from llmops_data.rewriting import rewritten
@@ -18,11 +21,13 @@ LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"')\]]+")
 IMAGE_OR_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
 MARKS = re.compile(r"^(?:#{1,6}[ \t]+|>\s?|[ \t]*[-*+][ \t]+(?=\S)|```\w*\s*$|-{3,}\s*$)", re.MULTILINE)
 EMPHASIS = re.compile(r"(\*\*|__|\*|`)(?=\S)(.+?)(?<=\S)\1")
+LINES_IN_ROW = 16
+"""What is reckoned with; more only take more memory."""
 
 
 def markup(config: Markup, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     """Clean every text; lines are counted over all rows first, where repeated ones go."""
-    repeated = _repeated(rows, config.repeated_lines) if config.repeated_lines else frozenset()
+    repeated = _repeated(rows, config.repeated_lines, run.scratch) if config.repeated_lines else frozenset()
 
     def cleaned(text: str) -> str:
         return bare(_without(text, repeated) if repeated else text, config)
@@ -39,14 +44,21 @@ def bare(text: str, config: Markup) -> str:
     return LINK.sub("", text) if config.links else text
 
 
-def _repeated(rows: Sequence[Row], least: int) -> frozenset[bytes]:
-    """The digests of lines that stand in so many rows."""
-    counts: Counter[bytes] = Counter()
-    for row in rows:
-        counts.update(
-            {_digest(line) for one in row.messages for line in one.content.split("\n") if line.strip()}
-        )
-    return frozenset(line for line, count in counts.items() if count >= least)
+def _repeated(rows: Sequence[Row], least: int, folder: Path) -> frozenset[bytes]:
+    """The digests of lines that stand in so many rows; they are counted on disk."""
+    count = buckets_for(LINES_IN_ROW * len(rows))
+    with Buckets(folder, count) as seen:
+        for row in rows:
+            lines = {
+                _digest(line) for one in row.messages for line in one.content.split("\n") if line.strip()
+            }
+            digests = np.frombuffer(b"".join(lines), np.uint64)
+            seen.add(by_digest(digests, count), digests)
+        found: set[bytes] = set()
+        for some in seen:
+            each, counts = np.unique(some, return_counts=True)
+            found.update(one.tobytes() for one in each[counts >= least])
+    return frozenset(found)
 
 
 def _without(text: str, repeated: frozenset[bytes]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from llmops_core.cache import Cache
 from llmops_core.keys import digest as digest_of
@@ -53,9 +55,10 @@ def _chosen(one: Found, count: int) -> Iterator[Row]:
     if count == len(one.rows):
         yield from one.rows
         return
-    places = ((chance(f"mix {row.origin}"), place) for place, row in enumerate(one.rows))
-    chosen = {place for _, place in heapq.nsmallest(count, places)}
-    yield from (row for place, row in enumerate(one.rows) if place in chosen)
+    chances = np.fromiter((chance(f"mix {row.origin}") for row in one.rows), float, len(one.rows))
+    kept = np.zeros(len(one.rows), bool)
+    kept[np.argsort(chances, kind="stable")[:count]] = True
+    yield from compress(one.rows, kept)
 
 
 def _note(found: Sequence[Found], shares: Mapping[str, int]) -> str:

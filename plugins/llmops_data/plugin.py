@@ -23,7 +23,7 @@ def llmops_implementations() -> Sequence[Implementation]:
             about="Rows from files, packages and databases, cleaned, deduplicated and split by group.",
             accepts=FORMATS,
             estimate="llmops_data.estimate:estimate",
-            needs=("yaml", "pyarrow"),
+            needs=("yaml", "numpy", "pyarrow"),
             extra="llmops[data]",
             seeded=False,
         ),
@@ -31,7 +31,7 @@ def llmops_implementations() -> Sequence[Implementation]:
         _step("exact", "Exact", "Keeps the first of rows that say the same.", ("numpy",)),
         _step("near", "Near", "Drops or groups rows that say nearly the same (MinHash).", ("numpy", "rensa")),
         _step("repair", "Repair", "Mends text that was decoded wrongly (ftfy).", ("ftfy",)),
-        _step("markup", "Markup", "Takes out tags, and lines that stand in many rows."),
+        _step("markup", "Markup", "Takes out tags, and lines that stand in many rows.", ("numpy",)),
         _step("quality", "Quality", "Leaves out texts that are no prose (Gopher's and C4's rules)."),
         _step(
             "language", "Language", "Finds languages with a bundled model, and keeps some.", ("py3langid",)
