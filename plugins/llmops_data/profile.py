@@ -37,7 +37,7 @@ BINS = tuple(round(10 ** (power / 4)) for power in range(4, 25))
 """Bounds of the histogram that two datasets are compared by: 10 to a million characters."""
 COLUMNS = 24
 PERSONAL = "rows with personal data"
-"""What a step that looks for personal data counts, beside the kinds: its line of the funnel is known by it."""
+"""What a step that looks for personal data counts beside the kinds: by it its line of the funnel is known."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
@@ -129,8 +129,10 @@ def histogram(lengths: Iterable[int], bounds: Sequence[int] = BINS) -> list[int]
 
 
 def spread(values: Sequence[int]) -> list[int]:
-    """Bounds of at most about COLUMNS columns that show how some lengths are spread: even ones, or, where the longest
-    are many times as long as the rest, each some times the one before."""
+    """Bounds of about COLUMNS columns or fewer that show how some lengths are spread.
+
+    Even ones; where the longest are many times as long as the rest, each is some times the one before.
+    """
     if not values:
         return []
     low, high = (float(one) for one in np.quantile(np.asarray(values), (0.0, 0.995)))
