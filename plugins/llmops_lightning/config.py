@@ -86,6 +86,36 @@ class Ddp:
 
 
 @dataclass(frozen=True)
+class Fsdp:
+    """Several processes on this machine, each with its share of all weights, gradients and optimizer state.
+
+    A layer's weights are put together while it computes (PyTorch's FSDP2): for models that do not fit on one
+    device. The plan is the same for any number of processes, and so are the gradients up to rounding.
+    """
+
+    processes: int = setting(
+        2,
+        doc="How many: one for each GPU. Must divide `accumulate`. The result is the same up to rounding.",
+        at_least=1,
+        at_most=64,
+        output=False,
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = setting(
+        "auto", doc="The device; auto takes GPUs where there are any."
+    )
+    reduce: Literal["micro_batch", "step"] = setting(
+        "micro_batch",
+        doc="When gradients are summed over processes: after each micro-batch, or once a step, which "
+        "exchanges less but holds whole gradients, 4 bytes for each weight that learns.",
+    )
+    offload: bool = setting(
+        False,
+        doc="Hold the shares in the machine's memory, where the optimizer then steps, and only a layer's "
+        "weights on the GPU: slow, for models that fit in no other way.",
+    )
+
+
+@dataclass(frozen=True)
 class Sft:
     """Supervised fine-tuning: only what is to be answered has loss, with the token that ends it.
 

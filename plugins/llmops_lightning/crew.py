@@ -50,7 +50,10 @@ def crew(
 ) -> Iterator[Team]:
     """The team of this process and those it starts, which end with the block. Raises StepError."""
     if strategy.processes == 1:
-        yield Team()
+        try:
+            yield Team()
+        finally:
+            leave()
         return
     meeting = run.scratch / f"meeting-{uuid.uuid4().hex}"
     orders = Orders(

@@ -39,6 +39,7 @@ def llmops_implementations() -> Sequence[Implementation]:
         _part("train/tuning", "full", "Full", "tuning:full", "All weights learn."),
         _part("train/strategy", "single", "SingleStrategy", "strategy:single", "One process, one device."),
         _part("train/strategy", "ddp", "Ddp", "strategy:ddp", "Several processes share each step's batches."),
+        _part("train/strategy", "fsdp", "Fsdp", "strategy:fsdp", "Several processes share all weights too."),
         _part("train/objective", "sft", "Sft", "sft:sft", "Learns the assistant's answers of dialogues."),
         _part("train/objective", "pretrain", "Pretrain", "pretrain:pretrain", "Learns every token of texts."),
         _part(

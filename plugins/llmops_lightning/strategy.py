@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from llmops_core.step import StepRun
-from llmops_lightning.config import Ddp, SingleStrategy
+from llmops_lightning.config import Ddp, Fsdp, SingleStrategy
 from llmops_lightning.replicated import Replicated
 from llmops_lightning.spread import SpreadMaker
 
@@ -34,6 +34,14 @@ def ddp(config: Ddp, run: StepRun) -> Strategy:
     """Several processes with all weights each."""
     device = chosen(config.accelerator)
     return Strategy(partial(Replicated, accelerator=device), config.processes, device)
+
+
+def fsdp(config: Fsdp, run: StepRun) -> Strategy:
+    """Several processes with a share of all weights each."""
+    from llmops_lightning.sharded import Sharded
+
+    device = chosen(config.accelerator)
+    return Strategy(partial(Sharded, chosen=config, accelerator=device), config.processes, device)
 
 
 def chosen(accelerator: str) -> str:

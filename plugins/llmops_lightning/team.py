@@ -83,6 +83,13 @@ def join(meeting: Path, rank: int, size: int, device: str) -> Team:
     return Team(rank, size, rank)
 
 
+def expect_group(team: Team, device: str) -> None:
+    """Make a group of one where this process is alone, for libraries that exchange all the same."""
+    if team.size == 1 and not distributed.is_initialized():
+        backend = "nccl" if device == "cuda" else "gloo"
+        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+
+
 def leave() -> None:
     """End the exchange, where there is one."""
     if distributed.is_initialized():
