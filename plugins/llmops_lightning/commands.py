@@ -1,4 +1,4 @@
-"""`llmops show batch`: a training, looked at beforehand. Light: what it needs is imported when it runs."""
+"""`llmops show batch` and `llmops show fit`: a training, looked at beforehand. Light until one runs."""
 
 from __future__ import annotations
 
@@ -55,6 +55,47 @@ def batch(recipe: str, overrides: tuple[str, ...], count: int, as_json: bool, **
         terminal = Console(highlight=False, soft_wrap=True)
         for text in shown.texts():
             terminal.print(text)
+
+
+@click.command("fit")
+@recipe_argument
+@overrides_argument
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0.1),
+    metavar="GB",
+    help="How much a process may hold.  [default: nine tenths of what is free now; all of an accelerator]",
+)
+@step_option
+@store_option
+@json_option
+def fit(recipe: str, overrides: tuple[str, ...], memory: float | None, as_json: bool, **options: Any) -> None:
+    """The largest micro-batch that fits into memory, found by trying, and which is fastest.
+
+    Each size is tried in a process of its own: two optimizer steps on copies of the longest row. All see the
+    same rows in an optimizer step as the recipe, so any of them may be taken.
+    """
+    with _training(recipe, overrides, options, quiet=as_json) as found:
+        from llmops_lightning import fit_memory
+        from llmops_lightning.trial import tried
+
+        trial = fit_memory.trial_of(found, memory)
+        if not as_json:
+            click.echo("  ".join(fit_memory.TITLES))
+
+        def tell(size: fit_memory.Size) -> None:
+            if not as_json:
+                click.echo("  ".join(size.cells()))
+
+        sizes = fit_memory.fitting(trial, tried, tell)
+        told = fit_memory.verdict(sizes, trial)
+        if as_json:
+            from llmops_core.commands.printing import print_json
+
+            print_json({"tried": [vars(size) for size in sizes], **told})
+        else:
+            for name, override in told.items():
+                click.echo(f"{name}: {override}")
 
 
 @contextmanager

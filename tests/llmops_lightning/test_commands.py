@@ -16,6 +16,7 @@ from llmops_core.errors import LlmopsError
 from llmops_core.manifest import all_runs
 from llmops_core.store import Store
 from llmops_lightning.show_batch import visible
+from llmops_lightning.trial import Row, Trial, Tried
 
 Ask = Callable[..., Result]
 
@@ -91,6 +92,27 @@ def test_colour_is_only_for_terminals_that_want_it(ask: Ask, monkeypatch: pytest
     plain = ask("show", "batch", "./r.yaml", "--count", "1").stdout
     assert "\x1b[32m" not in plain
     assert "⟦it is " in plain
+
+
+def test_sizes_are_told_as_they_are_tried_and_then_what_to_write(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempt(trial: Trial) -> Tried:
+        assert trial.limit == 2.5e9
+        return Tried(Row("{}", 60, 1), trial.config.batch_size < 4, 2e9, 1.0)
+
+    monkeypatch.setattr("llmops_lightning.trial.tried", attempt)
+    said = ask("show", "fit", "./r.yaml", "--memory", "2.5", "train.accumulate=4")
+    assert said.exception is None, said.output
+    title, *rows, largest, _ = said.stdout.splitlines()
+    assert title.split()[:2] == ["batch_size", "accumulate"]
+    assert [row.split()[:4] for row in rows] == [["2", "4", "2.0", "GB"], ["4", "2", "out", "of"]]
+    assert largest == "largest: train.batch_size=2 train.accumulate=4"
+    found = json.loads(
+        ask("show", "fit", "./r.yaml", "--memory", "2.5", "train.accumulate=4", "--json").stdout
+    )
+    assert [one["fits"] for one in found["tried"]] == [True, False]
+    assert found["largest"] == "train.batch_size=2 train.accumulate=4"
 
 
 def test_what_a_terminal_would_obey_is_spelled_out() -> None:
