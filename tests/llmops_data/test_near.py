@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmops_core.step import StepRun
 from llmops_data.config import Near
+from llmops_data.grouping import joined
 from llmops_data.near import NEIGHBOURS, Texts, near, pairs
 from llmops_data.rows import Message, Row
 from llmops_data.sketches import RECALL, bands_for, ordered, pieces, plain, similarity
@@ -126,6 +128,34 @@ def test_nearly_every_true_pair_is_found_and_no_other(run: StepRun) -> None:
     assert len(true) > 100
     assert found <= true
     assert len(true - found) <= 1
+
+
+@pytest.mark.parametrize(("threshold", "most"), [(0.5, 30), (0.8, 12)])
+def test_the_groups_are_those_of_comparing_all_with_all(run: StepRun, threshold: float, most: int) -> None:
+    chance = random.Random(8)
+    words = [f"{number}" for number in range(3000)]
+    texts = [" ".join(chance.choices(words, k=100)) for _ in range(80)]
+    for text in texts * 2:
+        changed = text.split()
+        # so many that the similarities lie on both sides of the threshold
+        for place in chance.sample(range(100), chance.randint(0, most)):
+            changed[place] = chance.choice(words)
+        texts.append(" ".join(changed))
+    rows = [row(str(number), text, "x") for number, text in enumerate(texts)]
+    config = Near(threshold=threshold, action="group")
+    cut = [shingles(one.text, config.shingle) for one in rows]
+    true = [
+        (first, second)
+        for second in range(len(cut))
+        for first in range(second)
+        if len(cut[first] & cut[second]) / len(cut[first] | cut[second]) >= threshold
+    ]
+    found = [(int(one.first.origin), int(one.second.origin)) for one in near(config, run, rows=rows).links]
+    assert 80 < len(true) < 230
+    assert set(found) <= set(true)
+    ends, right = np.array(found, np.int32), np.array(true, np.int32)
+    grouped = joined(len(rows), ends[:, 0], ends[:, 1])
+    assert grouped.tolist() == joined(len(rows), right[:, 0], right[:, 1]).tolist()
 
 
 def test_a_crowd_of_variants_is_found_without_comparing_all_with_all(run: StepRun) -> None:
