@@ -54,7 +54,12 @@ class Address:
     def last_name(self) -> str:
         """The last part of its path, without a query: what a copy of it may be called."""
         name = self.path.partition("?")[0].rstrip("/").rpartition("/")[2]
-        return name if name not in ("", ".", "..") else "content"
+        return name if name not in ("", ".", "..") and not self.is_pattern else "content"
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it names all files that match a pattern (s3://bucket/2026/*.jsonl)."""
+        return "*" in self.path and self.scheme not in ("pypi", "hf", "file", "http", "https")
 
 
 def parse(text: str) -> Address:

@@ -12,9 +12,9 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from llmops_core.address import Address
 from llmops_core.errors import FetchError, OfflineError
@@ -27,7 +27,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Request:
-    """One call of `fetch`. `sha256` may be ""; `tell` takes bytes done and in all (0: unknown)."""
+    """One call of `fetch`. `sha256` may be ""; `tell` takes bytes done and in all (0: unknown).
+
+    `options` are what fsspec's file system for the address is opened with, secrets' values among them.
+    """
 
     address: Address
     sha256: str
@@ -35,14 +38,19 @@ class Request:
     offline: bool
     token: str
     tell: Callable[[int, int], None]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Brought:
-    """What a scheme brought: sizes by name, and where the files lie if not in partial/files."""
+    """What a scheme brought: sizes by name, and where the files lie if not in partial/files.
+
+    `versions` are the store's own marks of what was read (an object's version, its ETag), where it has any.
+    """
 
     sizes: Mapping[str, int]
     place: Path | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 Bring = Callable[[Request, Path], Brought]
@@ -106,6 +114,7 @@ def publish(request: Request, key: str, partial: Path, brought: Brought) -> None
         "address": request.address.text,
         "place": str(brought.place) if brought.place else "",
         "sizes": dict(brought.sizes),
+        **({"versions": dict(brought.versions)} if brought.versions else {}),
     }
     (partial / RECORD).write_text(json.dumps(record), encoding="utf-8")
     for entry in partial.iterdir():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from llmops_core.address import parse
 from llmops_core.arrivals import Bring, Request, arrived, once, wrong_digest
@@ -19,19 +20,27 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch(  # noqa: PLR0913  # what a step knows, by name
-    address: str, sha256: str, *, cache: Path, offline: bool, token: str, tell: Callable[[int, int], None]
+    address: str,
+    sha256: str,
+    *,
+    cache: Path,
+    offline: bool,
+    token: str,
+    tell: Callable[[int, int], None],
+    options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Bring what lies at an address and give where it now lies: a file or a folder, not to be written to.
 
     `sha256` (hex) is: of pypi, the wheel's, as the index shows it; of hf, file and fsspec's schemes,
     `content_digest` of what the address names. It may be "" for file: and hf. `token` is a secret's
-    value, for hf and https. `tell(done, total)` is called with bytes; total is 0 while unknown.
+    value, for hf and https. `tell(done, total)` is called with bytes; total is 0 while unknown. `options`
+    are what fsspec's file system is opened with (endpoint_url, key, secret), values of secrets among them.
     Raises AddressError, FetchError (nothing is kept), OfflineError.
     """
     digest = sha256.strip().lower().removeprefix("sha256:")
     if digest and not SHA256.fullmatch(digest):
         raise FetchError(f"{sha256!r} is not a sha256", where=address, remedy="Write its 64 hex digits.")
-    request = Request(parse(address), digest, cache.absolute(), offline, token, tell)
+    request = Request(parse(address), digest, cache.absolute(), offline, token, tell, options or {})
     if request.address.scheme == "file":
         return _local(request)
     place = once(request, _key(request), _bringer(request.address.scheme))
@@ -71,9 +80,8 @@ def _bringer(scheme: str) -> Bring:
 def _local(request: Request) -> Path:
     path = request.address.local
     if not path.exists():
-        raise FetchError(
-            "there is no such file or folder", where=request.address.text, remedy="Check the path."
-        )
+        remedy = "Name the folder, and its files with include." if "*" in path.name else "Check the path."
+        raise FetchError("there is no such file or folder", where=request.address.text, remedy=remedy)
     if request.sha256 and (got := content_digest(path)) != request.sha256:
         raise wrong_digest(request, got)
     return path

@@ -10,6 +10,7 @@ from typing import Any
 from llmops_core import events
 from llmops_core.artifacts import Artifact
 from llmops_core.errors import SecretError
+from llmops_core.place import Place
 from llmops_core.settings import Part
 
 SECRET_OPENS = "${secret:"
@@ -40,6 +41,8 @@ class StepRun:
     environment: str = "dev"
     seed: int = 0
     offline: bool = False
+    place: Place = field(default_factory=Place)
+    """Among the processes that run this step together. What others than the first write is not kept."""
     inputs: Mapping[str, Artifact] = field(default_factory=dict)
     """Slot -> the artifact that fills it; an absent optional slot is left out."""
     loader: Callable[[Part], Callable[..., Any]] | None = None
@@ -59,11 +62,20 @@ class StepRun:
             raise SecretError(f"the secret {name} is not set", remedy=f"Set the environment variable {name}.")
         return self.read_secret(name)
 
-    def fetch(self, address: str, sha256: str = "", *, token: str = "") -> Path:
+    def fetch(
+        self,
+        address: str,
+        sha256: str = "",
+        *,
+        token: str = "",
+        options: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> Path:
         """Bring what lies at `address`, checked against `sha256`, and give where it now lies.
 
-        `token` is a secret's reference, for addresses that need one. Raises FetchError,
-        OfflineError.
+        `token` is a secret's reference, for addresses that need one. `options` and `secrets` (references)
+        are what fsspec's file system for the address is opened with. Raises FetchError, OfflineError,
+        SecretError.
         """
         from llmops_core.fetch import fetch
 
@@ -75,7 +87,16 @@ class StepRun:
             self.tell(events.Progress(self.step, done, total, {}))
 
         secret = self.secret(token) if token else ""
-        place = fetch(address, sha256, cache=self.cache, offline=self.offline, token=secret, tell=count)
+        known = {**(options or {}), **{name: self.secret(one) for name, one in (secrets or {}).items()}}
+        place = fetch(
+            address,
+            sha256,
+            cache=self.cache,
+            offline=self.offline,
+            token=secret,
+            tell=count,
+            options=known,
+        )
         if come:
             self.tell(events.Fetched(self.step, address, come))
         return place

@@ -11,6 +11,9 @@ from llmops_core.address import parse
 from llmops_core.errors import AddressError
 from llmops_core.settings import Part, parts, setting
 
+CREDENTIALS = ("key", "secret", "token", "password", "account_key", "sas_token", "connection_string")
+"""Options of file systems that only a secret may fill."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -58,6 +61,17 @@ class Source:
         "or a question and several answers to it (one row an answer).",
     )
     token: str = setting("", doc="A secret for the address: ${secret:NAME}.", secret=True, output=False)
+    options: Mapping[str, str | bool] = setting(
+        factory=dict,
+        doc="For s3:// and the like, what their library is told: {endpoint_url: https://..., anon: true}.",
+        output=False,
+    )
+    secrets: Mapping[str, str] = setting(
+        factory=dict,
+        doc="The same, of secrets: {key: ${secret:NAME}, secret: ${secret:NAME}}.",
+        secret=True,
+        output=False,
+    )
     size: int = setting(
         0, doc="What is downloaded, where known; for the plan only.", unit="bytes", at_least=0, output=False
     )
@@ -72,6 +86,10 @@ class Source:
             parse(self.address)
         except AddressError as error:
             raise ValueError(str(error)) from error
+        if (self.options or self.secrets) and self.address.startswith(("file:", "pypi:", "hf:")):
+            raise ValueError("options and secrets are for s3:// and the like")
+        if told := next((name for name in self.options if name in CREDENTIALS), ""):
+            raise ValueError(f"options.{told} is a secret: write secrets: {{{told}: ${{secret:NAME}}}}")
         if self.format == "sql" and not self.query:
             raise ValueError("a database needs a query")
         try:

@@ -74,7 +74,13 @@ def read_sources(config: DialogueData, run: StepRun) -> list[Found]:
 def _source(config: DialogueData, run: StepRun, name: str, source: Source) -> Found:
     if source.is_database:
         return _database(config, run, name, source)
-    path = run.fetch(source.address, source.sha256, token=source.token)
+    path = run.fetch(
+        source.address,
+        source.sha256,
+        token=source.token,
+        options=source.options,
+        secrets=source.secrets,
+    )
     elsewhere = ("address", "sha256", "weight")  # where it lies does not change what it says
     document = {
         "source": {key: value for key, value in content(source, str).items() if key not in elsewhere},
