@@ -103,10 +103,8 @@ def accounts() -> dict[str, tuple[Recogniser, ...]]:
         "number": (
             Recogniser("CREDIT_CARD", matching(CARD, _card), 0.9, words("card", "visa", "mastercard"), 0.99),
         ),
-        "digits": (
-            Recogniser("IBAN_CODE", _ibans, 0.97),
-            Recogniser("CRYPTO", matching(BITCOIN, _bitcoin, number=False), 0.95),
-        ),
+        "digits": (Recogniser("IBAN_CODE", _ibans, 0.97),),
+        "digit": (Recogniser("CRYPTO", matching(BITCOIN, _bitcoin, number=False), 0.95),),
         "token": (
             Recogniser("CRYPTO", matching(SEGWIT, _segwit, number=False), 0.95),
             Recogniser("CRYPTO", matching(ETHEREUM, _ethereum, number=False), 0.75),

@@ -32,6 +32,8 @@ URL = re.compile(
 )
 V4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 V6 = re.compile(r"[0-9A-Fa-f]{1,4}(?::{1,2}[0-9A-Fa-f]{1,4}){2,7}(?:::)?")
+LARGE = 64
+"""Versions and numbers of sections have four small parts; of addresses one in three hundred has."""
 UNICAST = ipaddress.IPv6Network("2000::/3")
 MAC = re.compile(r"[0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}")
 
@@ -71,6 +73,10 @@ def _v4(text: str) -> str:
         return text if ipaddress.IPv4Address(text).is_global else ""
     except ValueError:
         return ""
+
+
+def _large_v4(text: str) -> str:
+    return _v4(text) if any(int(one) >= LARGE for one in text.split(".")) else ""
 
 
 def _v6(text: str) -> str:
@@ -131,10 +137,12 @@ def _number(said: str, regions: tuple[str, ...]) -> tuple[str, bool]:
             number = phonenumbers.parse("+" + said[2:] if said.startswith("00") else said, region)
         except phonenumbers.NumberParseException:
             continue
-        if phonenumbers.is_valid_number(number):
+        valid = phonenumbers.is_valid_number(number)
+        # abroad the right length will do: plans change, and what is known of them is older
+        if valid or (abroad and phonenumbers.is_possible_number(number)):
             usual = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
             value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-            return value, abroad or (not said.isdigit() and _groups(said) == _groups(usual))
+            return value, valid and (abroad or (not said.isdigit() and _groups(said) == _groups(usual)))
     return "", False
 
 
@@ -157,7 +165,10 @@ def contacts(regions: Sequence[str]) -> dict[str, tuple[Recogniser, ...]]:
             Recogniser("PHONE_NUMBER", plain, PLAIN_PHONE, PHONE_WORDS, 0.85, doubtful=True),
             Recogniser("PHONE_NUMBER", usual, WRITTEN_PHONE, PHONE_WORDS, 0.9, doubtful=True),
         ),
-        "...": (Recogniser("IP_ADDRESS", matching(V4, _v4), 0.6, NETWORK_WORDS, 0.9, doubtful=True),),
+        "...": (
+            Recogniser("IP_ADDRESS", matching(V4, _large_v4), 0.6, NETWORK_WORDS, 0.9, doubtful=True),
+            Recogniser("IP_ADDRESS", matching(V4, _v4), 0.3, NETWORK_WORDS, 0.8, doubtful=True),
+        ),
         "::": (
             Recogniser("IP_ADDRESS", matching(V6, _v6), 0.8),
             Recogniser("MAC_ADDRESS", matching(MAC, _mac), 0.85),
