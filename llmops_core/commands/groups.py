@@ -9,6 +9,8 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from llmops_core.entry_points import EntryPoint
+
 
 class Commands(click.Group):
     """The built-in commands, then those of plugins.
@@ -47,7 +49,7 @@ class Commands(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Built-in commands with their help; plugins' with where they come from, not imported."""
+        """Every command with the first sentence of its help; plugins' commands are not imported for it."""
         with formatter.section("Commands"):
             formatter.write_dl(self._told())
 
@@ -63,9 +65,9 @@ class Commands(click.Group):
     def _told(self) -> list[tuple[str, str]]:
         """Every command with what is said of it."""
         rows = [(name, self.commands[name].get_short_help_str(80)) for name in self.commands]
-        return rows + [(name, f"from {point}") for name, point in sorted(self._foreign().items())]
+        return rows + [(name, _told_of(point)) for name, point in sorted(self._foreign().items())]
 
-    def _foreign(self) -> dict[str, Any]:
+    def _foreign(self) -> dict[str, EntryPoint]:
         from llmops_core.entry_points import COMMANDS, entry_points
 
         found = {
@@ -74,3 +76,13 @@ class Commands(click.Group):
             if point.name.startswith(self.prefix)
         }
         return {name: point for name, point in found.items() if name not in self.commands and "." not in name}
+
+
+def _told_of(point: EntryPoint) -> str:
+    """What a plugin's command does, and whose it is where it is not ours."""
+    from llmops_core.docstrings import docstring
+
+    said = click.Command(None, help=docstring(point.value)).get_short_help_str(80)
+    if point.distribution == "llmops" and said:
+        return said
+    return f"{said} (from {point})" if said else f"from {point}"

@@ -230,14 +230,16 @@ def test_a_plugin_adds_a_command_to_a_built_in_group(llmops: CommandLine) -> Non
     info.mkdir(parents=True)
     (info / "entry_points.txt").write_text(
         "[llmops.commands]\nshow.shine = acme_commands:shine\nshow.config = acme_commands:shine\n"
-        "show.broken = acme_commands:nothing\n"
+        "show.broken = acme_commands:nothing\nshow.glow = acme_commands:glow\n"
     )
     (llmops.site / "acme_commands.py").write_text(
         "import sys\nsys.stderr.write('imported ')\nimport click\n\n\n"
-        "@click.command()\n@click.argument('word')\ndef shine(word):\n    click.echo(word * 2)\n"
+        "@click.command()\n@click.argument('word')\ndef shine(word):\n    click.echo(word * 2)\n\n\n"
+        '@click.command()\ndef glow():\n    """Glow all night.\n\n    Until dawn."""\n'
     )
     listed = llmops("show", "--help")
     assert "shine    from acme_tool 1.2" in listed.stdout
+    assert "glow     Glow all night. (from acme_tool 1.2)" in listed.stdout
     assert "imported" not in listed.stderr + llmops("--help").stderr
     assert "shine" not in llmops("--help").stdout
     assert llmops("show", "shine", "bright").stdout == "brightbright\n"
