@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from llmops_core.settings import Part, part, setting
 
@@ -113,6 +113,54 @@ class Fsdp:
         doc="Hold the shares in the machine's memory, where the optimizer then steps, and only a layer's "
         "weights on the GPU: slow, for models that fit in no other way.",
     )
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Several processes on this machine that share the optimizer's state (DeepSpeed's ZeRO)."""
+
+    processes: int = setting(
+        2,
+        doc="How many: one for each GPU. Must divide `accumulate`. The result is the same up to rounding.",
+        at_least=1,
+        at_most=64,
+        output=False,
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = setting(
+        "auto", doc="The device; auto takes GPUs where there are any."
+    )
+    offload: Literal["none", "cpu", "nvme"] = setting(
+        "none",
+        doc="Where the optimizer's state lies and the optimizer steps, rather than on the GPU. nvme: with "
+        "ZeRO 3 only.",
+        output=False,
+    )
+
+    stage: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class Zero2(Zero):
+    """Several processes on this machine that share the optimizer's state and the gradients."""
+
+    stage: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class Zero3(Zero):
+    """Several processes on this machine that share the optimizer's state, the gradients and the weights.
+
+    A layer's weights are put together while it computes: for models that do not fit on one device.
+    """
+
+    offload_weights: Literal["none", "cpu", "nvme"] = setting(
+        "none", doc="Where the weights lie while they do not compute, rather than on the GPU.", output=False
+    )
+    nvme_path: str | None = setting(
+        None, doc="A folder on a fast disk, for what is offloaded to nvme.", output=False
+    )
+
+    stage: ClassVar[int] = 3
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ def llmops_implementations() -> Sequence[Implementation]:
         _part("train/strategy", "single", "SingleStrategy", "strategy:single", "One process, one device."),
         _part("train/strategy", "ddp", "Ddp", "strategy:ddp", "Several processes share each step's batches."),
         _part("train/strategy", "fsdp", "Fsdp", "strategy:fsdp", "Several processes share all weights too."),
+        _zero("deepspeed_zero1", "Zero", "Several processes share the optimizer's state."),
+        _zero("deepspeed_zero2", "Zero2", "Several processes share its state and the gradients."),
+        _zero("deepspeed_zero3", "Zero3", "Several processes share its state, gradients and weights."),
         _part("train/objective", "sft", "Sft", "sft:sft", "Learns the assistant's answers of dialogues."),
         _part("train/objective", "pretrain", "Pretrain", "pretrain:pretrain", "Learns every token of texts."),
         _part(
@@ -78,3 +81,8 @@ def _part(group: str, name: str, config: str, target: str, about: str, *needs: s
         needs=needs,
         extra=EXTRA,
     )
+
+
+def _zero(name: str, config: str, about: str) -> Implementation:
+    made = _part("train/strategy", name, config, "deepspeed_spread:zero", about, "deepspeed")
+    return replace(made, extra="llmops[deepspeed]")
