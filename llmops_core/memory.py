@@ -23,9 +23,20 @@ class PeakMemory:
 
     def peak(self) -> int:
         """Bytes."""
-        if self._reset:
-            for line in STATUS.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return used if sys.platform == "darwin" else used * 1024
+        return high_water() if self._reset else _since_start()
+
+
+def high_water() -> int:
+    """The most bytes that this process has held since its mark was last set back."""
+    try:
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    return _since_start()
+
+
+def _since_start() -> int:
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024

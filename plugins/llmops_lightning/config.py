@@ -264,10 +264,10 @@ class LightningTrain:
     pack_length: int | None = setting(
         None, doc="Tokens of a pack; by default those of the longest row.", unit="tokens", at_least=2
     )
-    recompute: bool = setting(
+    recompute: Literal[False, True, "auto"] = setting(
         False,
         doc="Keep few activations and compute them again for the gradients (activation checkpointing): a "
-        "third slower, in much less memory.",
+        "third slower, in much less memory. auto: only where more memory is estimated than there is.",
         neutral=False,
     )
     gradient_clip: float | None = setting(1.0, doc="Norm that gradients are scaled down to.", above=0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from llmops_core.artifacts import Artifact, Dataset, Model
 from llmops_core.hookspecs import Estimate
 from llmops_lightning.config import LightningTrain
+from llmops_lightning.machine import whole_memory
 
 START = 15.0
 """Seconds to import the libraries and load the weights."""
@@ -37,7 +39,10 @@ def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> S
     operations = (6 if full else 4) * model.parameters * seen * length
     validated = 2 * 2 * model.parameters * config.validation_rows * length
     seconds = START + (operations + validated) / OPERATIONS_A_SECOND
-    memory = memory_needed(config, model.parameters, config.batch_size * min(2 * length, _longest(config)))
+    tokens = config.batch_size * min(2 * length, _longest(config))
+    memory = memory_needed(
+        recomputing(config, model.parameters, tokens, whole_memory()), model.parameters, tokens
+    )
     return (
         Estimate("time", seconds, f"{basis}, at 0.2 TFLOP/s of two CPU cores"),
         Estimate("memory", memory, "the weights in fp32, their optimizer, and one step's activations"),
@@ -47,8 +52,18 @@ def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> S
 def memory_needed(config: LightningTrain, parameters: int, tokens: float) -> float:
     """Bytes that a training needs whose largest micro-batch has `tokens` tokens."""
     at_once = tokens * min(config.threads or 2, config.accumulate)
-    held = ACTIVATIONS * (RECOMPUTED if config.recompute else 1) * at_once
+    held = ACTIVATIONS * (RECOMPUTED if config.recompute is True else 1) * at_once
     return LIBRARIES + parameters * ((16 if config.tuning.use == "full" else 4) + held)
+
+
+def recomputing(config: LightningTrain, parameters: int, tokens: float, memory: float) -> LightningTrain:
+    """The same training with `recompute` decided: where it is auto, by whether `memory` bytes are enough."""
+    if config.recompute != "auto":
+        return config
+    without = replace(config, recompute=False)
+    return (
+        without if memory_needed(without, parameters, tokens) <= memory else replace(config, recompute=True)
+    )
 
 
 def _longest(config: LightningTrain) -> int:

@@ -42,12 +42,12 @@ class Size:
     def cells(self) -> Sequence[str]:
         """As a line of a table."""
         held = wording.size(self.peak) if self.fits else "out of memory"
-        speed = f"{self.rows_a_second:.3g} rows/s" if self.fits else ""
+        speed = f"{self.rows_a_second:.3g}" if self.fits else ""
         shown = str(self.batch_size), str(self.accumulate), held, wording.size(self.estimate), speed
         return [f"{cell:>{len(title)}}" for cell, title in zip(shown, TITLES, strict=True)]
 
 
-TITLES = ("batch_size", "accumulate", "held at most ", "estimated", "    rows/s")
+TITLES = ("batch_size", "accumulate", " held at most", "estimated", "rows/s")
 
 
 def sizes(config: LightningTrain) -> list[int]:

@@ -13,6 +13,7 @@ from llmops_lightning import checkpoints
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.checkpoints import Checkpoint
 from llmops_lightning.fitting import fit
+from llmops_lightning.memory import peak, recomputes
 from llmops_lightning.module import Training, Wishes
 from llmops_lightning.network_modes import draws_random_numbers, recompute
 from llmops_lightning.noise import noisy_embeddings
@@ -39,7 +40,7 @@ def run_steps(
         run.log(f"going on after optimizer step {found.step} of {training.total}")
         training.done, training.rows, training.resumed = found.step, list(found.rows), found
     loader.start = training.done
-    if config.recompute:
+    if recomputes(training, loader.plan.summary["worst_batch"]):
         recompute(network, random=config.neftune > 0 or draws_random_numbers(network))
     training.spread = strategy.spread(training.learner, config, training.team)
     keeper = Keeper(training, known)
@@ -52,6 +53,8 @@ def run_steps(
             training.learned = found.weights
         else:
             fit(training, loader)
+    if training.team.leads:
+        run.metric("memory_held", peak())
     return kept(training)
 
 

@@ -136,13 +136,14 @@ def measured(trial: Trial, folder: Path, tell: Any = lambda row: None) -> Tried:
             if event.done == STEPS:
                 raise Done
 
-    memory, run = PeakMemory(), replace(run, tell=watch)
+    PeakMemory()  # sets the mark back: what counts begins here
+    run = replace(run, tell=watch)
     try:
         row = trial.row or longest(trial, run)
         tell(row)
         train(_config(trial.config), run, model=trial.model, data=_copies(trial, row, folder / "rows"))
     except Done:
-        held = peak() if trial.device == "gpu" else memory.peak()
+        held = peak()
         return Tried(row, True, held, times[-1] - times[-2])
     except Exception as error:
         if not any(_starved(one) for one in _causes(error)):
