@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from llmops_core.errors import Problem
 from llmops_core.hookspecs import Implementation, hookimpl
+
+if TYPE_CHECKING:
+    from llmops_core.config import Recipe
 
 LLMOPS_CONTRACT = 1
 
@@ -39,6 +45,20 @@ def llmops_implementations() -> Sequence[Implementation]:
         _step("decontaminate", "Decontaminate", "Leaves out rows that hold parts of evaluation sets."),
         _step("length", "Length", "Leaves out rows that are too short or too long."),
     )
+
+
+@hookimpl
+def llmops_check(recipe: Recipe) -> Sequence[Problem]:
+    """Sources in stores that nothing here can open."""
+    from llmops_data.capabilities import problems
+    from llmops_data.config import DialogueData
+
+    return [
+        replace(problem, origin=recipe.origin(problem.where))
+        for step in recipe.steps
+        if isinstance(step.config, DialogueData)
+        for problem in problems(step.config, step.name)
+    ]
 
 
 def _step(name: str, config: str, about: str, needs: Sequence[str] = ()) -> Implementation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from llmops_core.check import check
+from llmops_core.errors import RecipeError
+from llmops_core.plugins import load
 from llmops_core.settings import declared
 from llmops_data.config import DialogueData, Near, Source, Split, Splits
 from llmops_data.estimate import estimate
@@ -69,3 +73,31 @@ def test_the_presets_hold_only_known_fields_and_differences(preset: str) -> None
         assert ("data/step", step.get("use", name)) in offered
         if step.get("use") == "near":
             assert {key: step[key] for key in step if key != "use"} != {"threshold": Near().threshold}
+
+
+def test_a_store_that_nothing_here_opens_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(
+        "defaults: [base, _self_]\n"
+        "data:\n"
+        "  use: dialogues\n"
+        "  sources: {mine: {address: 's3://acme/rows.jsonl'}, here: {address: 'memory://rows.jsonl'}}\n"
+        "  steps: {decontaminate: {against: {bench: {address: 's3://acme/bench.jsonl'}}}}\n"
+    )
+    plain = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "s3fs" else plain(name))
+    with pytest.raises(RecipeError) as caught:
+        check(str(tmp_path / "recipe.yaml"), (), load())
+    told = {one.where: (one.what, one.remedy) for one in caught.value.problems}
+    assert set(told) == {"data.sources.mine.address", "data.steps.decontaminate.against.bench.address"}
+    assert set(told.values()) == {("s3:// needs s3fs, not installed here", "Run: pip install 'llmops[s3]'")}
+
+
+@pytest.mark.parametrize("name", ["key", "secret", "token"])
+def test_a_credential_among_the_options_is_refused_and_not_shown(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"write secrets: {{{name}: ") as caught:
+        Source(address="s3://acme/rows", options={name: "AKIAEXAMPLE"})
+    assert "AKIAEXAMPLE" not in str(caught.value)
+    with pytest.raises(ValueError, match="for s3:// and the like"):
+        Source(address="file:rows", options={"anon": True})
