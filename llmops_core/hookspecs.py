@@ -71,6 +71,9 @@ class Implementation:
     until interrupted; calls live(endpoint) once it answers and ended(reason) once it no longer does."""
     seeded: bool = True
     """False: its output does not depend on the seed, so neither does its key."""
+    together: bool = False
+    """Whether processes that torchrun or Slurm started run it together: then it is called in each of them,
+    with its place in `run.place`, and what the first gives is kept. Else only the first calls it."""
 
 
 @hookspec

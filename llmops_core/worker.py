@@ -23,6 +23,7 @@ from llmops_core.files import read_json, write_json
 from llmops_core.guards import told_as_error
 from llmops_core.hookspecs import Implementation
 from llmops_core.migrate import Migration, migrate
+from llmops_core.place import Place, place_in
 from llmops_core.plugins import Plugins, load, resolve
 from llmops_core.secrets import Secrets, named_in, redacted_streams
 from llmops_core.settings import Part
@@ -34,6 +35,8 @@ from llmops_core.typed import Reading, plain
 FORMAT = 1
 REQUEST_MIGRATIONS: dict[int, Migration] = {}
 OFFLINE = "LLMOPS_OFFLINE"
+INTERRUPTED = 130
+"""What a process ends with that was told to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +81,12 @@ class Worker:
     plugins: Plugins
     tell: Callable[[events.Event], None] = field(default=lambda event: None)
     secrets: Secrets = field(default_factory=Secrets)
+    place: Place = field(default_factory=Place)
+    """Among the processes that run the request together."""
 
     def work(self, request: StepRequest) -> Artifact:
         """Run a step and take its output into the store. Raises LlmopsError."""
-        store = Store(Path(request.store))
-        step = Step(request.step, request.stage, self._implementation(request), self.config(request))
+        store, step = Store(Path(request.store)), self._step(request)
         temporary = store.temporary(f"run{request.run}-{request.step}")
         try:
             with store.scratch(request.key) as scratch:
@@ -95,6 +99,22 @@ class Worker:
                 except BaseException:
                     self.undo(request, made, run)
                     raise
+        finally:
+            shutil.rmtree(temporary.parent, ignore_errors=True)
+
+    def assist(self, request: StepRequest) -> None:
+        """Compute this process's part of a step whose output the first process takes into the store.
+
+        Nothing that it writes is kept, and it holds no lock. Raises LlmopsError.
+        """
+        store, step = Store(Path(request.store)), self._step(request)
+        if not step.implementation.together:
+            return
+        temporary = store.temporary(f"run{request.run}-{request.step}-{self.place.rank}")
+        try:
+            inputs = {slot: store.open(digest) for slot, digest in request.inputs.items()}
+            run = self._run(request, temporary, temporary / "scratch", inputs)
+            self.plugins.manager.hook.llmops_run_step(step=step, run=run)
         finally:
             shutil.rmtree(temporary.parent, ignore_errors=True)
 
@@ -125,14 +145,16 @@ class Worker:
             environment=request.environment,
             seed=request.seed,
             offline=offline(),
+            place=self.place,
             inputs=inputs,
             loader=self.load_part,
             tell=self.tell,
             read_secret=self.secrets.read,
         )
 
-    def _implementation(self, request: StepRequest) -> Implementation:
-        return self.find(request.stage, request.use)
+    def _step(self, request: StepRequest) -> Step:
+        implementation = self.find(request.stage, request.use)
+        return Step(request.step, request.stage, implementation, self.config(request))
 
     def find(self, group: str, name: str) -> Implementation:
         """An implementation. Raises PluginError when no plugin offers it."""
@@ -172,29 +194,45 @@ def _expect(made: Any, step: Step, plugins: Plugins) -> None:
 
 
 def main(path: str) -> int:
-    """Run the request in a file; the answer is written beside it, as NAME.answer.json."""
-    place = Path(path)
+    """Run the request in a file; the answer is written beside it, as NAME.answer.json.
+
+    Of the processes that torchrun or srun started, the first one tells and answers; the others assist it.
+    """
+    file, among = Path(path), Place()
     secrets = Secrets()
     secrets.expect_usual()
-    tell = _telling(place.with_suffix(".events.jsonl"), secrets)
     with redacted_streams(secrets):
         try:
-            with told_as_error("worker", place.parent, secrets):
-                request = understood(read_json(place))
+            with told_as_error("worker", file.parent, secrets):
+                among = place_in(os.environ)
+                request = understood(read_json(file))
                 secrets.expect(named_in(request.config))
-                with told_as_error(request.step, place.parent, secrets):
-                    stored = Worker(load(), tell, secrets).work(request)
+                answer = _answer(file, request, among, secrets)
         except LlmopsError as error:
-            problem = getattr(error, "problem", None) or Problem("", str(error))
-            write_json(place.with_suffix(".answer.json"), _told(error, problem))
+            answer, status = _told(error), error.exit_status
             sys.stderr.write(f"{error}\n")
-            return error.exit_status
-    write_json(place.with_suffix(".answer.json"), {"output": stored.digest})
-    return 0
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        else:
+            status = 0
+    if among.leads:
+        write_json(file.with_suffix(".answer.json"), answer)
+    return status
 
 
-def _told(error: LlmopsError, problem: Problem) -> dict[str, Any]:
+def _answer(file: Path, request: StepRequest, among: Place, secrets: Secrets) -> dict[str, Any]:
+    if among.leads:
+        worker = Worker(load(), _telling(file.with_suffix(".events.jsonl"), secrets), secrets, among)
+        with told_as_error(request.step, file.parent, secrets):
+            return {"output": worker.work(request).digest}
+    with told_as_error(f"{request.step} (process {among.rank})", file.parent, secrets):
+        Worker(load(), secrets=secrets, place=among).assist(request)
+    return {}
+
+
+def _told(error: LlmopsError) -> dict[str, Any]:
     """An error as an answer: the nearest of our own classes, which whoever reads it has too."""
+    problem = getattr(error, "problem", None) or Problem("", str(error))
     ours = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == LlmopsError.__module__]
     return {"kind": ours[0], "error": dataclasses.asdict(problem)}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import pytorch_lightning as lightning
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.module import Training
@@ -53,7 +54,8 @@ def fit(training: Training, loader: StepLoader) -> None:
             precision=PRECISION[training.config.precision],
             default_root_dir=str(training.run.scratch),
             callbacks=[interruption],
-            **training.spread.trainer,
+            # the processes are there already: variables of torchrun or Slurm are not the trainer's to read
+            **{"plugins": [LightningEnvironment()], **training.spread.trainer},
         )
         with _interruptible(interruption):
             trainer.fit(training, train_dataloaders=loader)

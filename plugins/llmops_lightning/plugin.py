@@ -32,6 +32,7 @@ def llmops_implementations() -> Sequence[Implementation]:
             estimate="llmops_lightning.estimate:estimate",
             needs=NEEDS,
             extra=EXTRA,
+            together=True,
         ),
         _part(
             "train/tuning", "lora", "Lora", "tuning:lora", "A small adapter learns, the weights stay.", "peft"

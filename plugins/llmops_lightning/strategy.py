@@ -23,11 +23,13 @@ class Strategy:
     """How many processes share each optimizer step's micro-batches."""
     device: str = "cpu"
     """What the processes compute on: cpu or gpu."""
+    several: bool = True
+    """Whether there may be more than one of them."""
 
 
 def single(config: SingleStrategy, run: StepRun) -> Strategy:
     """One process, one device."""
-    return Strategy(partial(Replicated, accelerator=config.accelerator))
+    return Strategy(partial(Replicated, accelerator=config.accelerator), several=False)
 
 
 def ddp(config: Ddp, run: StepRun) -> Strategy:

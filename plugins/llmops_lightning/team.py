@@ -4,17 +4,27 @@ same weights. What they exchange is sums; what a sum is divided by stands in the
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import Store
+from torch.distributed.rendezvous import rendezvous
+
+from llmops_core.place import Place
 
 Thing = TypeVar("Thing")
 PATIENCE = datetime.timedelta(minutes=30)
 """How long one process waits for another: a validation or a checkpoint may lie between two sums."""
+PREPARING = datetime.timedelta(hours=24)
+"""How long the others wait while the leading process encodes the data."""
+HERE = "llmops/here"
+LOOK_EVERY = 0.05
+"""Seconds between looks at whether the others have come."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +84,38 @@ class Team:
                 distributed.broadcast(one.data, 0)
 
 
-def join(meeting: Path, rank: int, size: int, device: str) -> Team:
-    """Meet the other processes at a file that all of them see."""
+def at_file(meeting: Path, place: Place) -> Store:
+    """Where processes of one machine meet: at a file."""
+    return distributed.FileStore(str(meeting), place.size)
+
+
+def at_address(place: Place) -> Store:
+    """Where processes of several machines meet, as torchrun or Slurm said."""
+    found = rendezvous(f"tcp://{place.address}", place.rank, place.size, timeout=PREPARING)
+    store: Store = next(found)[0]
+    return store
+
+
+def join(store: Store, place: Place, device: str, lost: Callable[[], bool] = lambda: False) -> Team:
+    """Exchange with the other processes from now on. `device`: what they compute on, cpu or gpu.
+
+    The leading process asks `lost` whether one of them will never come. Raises RuntimeError then.
+    """
+    if place.leads:
+        coming = [f"{HERE}/{rank}" for rank in range(1, place.size)]
+        while not store.check(coming):
+            if lost():
+                raise RuntimeError("the connection was never made: a process is gone")
+            time.sleep(LOOK_EVERY)
+    else:
+        store.set(f"{HERE}/{place.rank}", "")
     backend = "nccl" if device == "gpu" else "gloo"
     distributed.init_process_group(
-        backend, init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=PATIENCE
+        backend, store=store, rank=place.rank, world_size=place.size, timeout=PATIENCE
     )
-    return Team(rank, size, rank)
+    # Slurm may show each process only a GPU of its own, which then is the first
+    local = place.local % max(1, torch.cuda.device_count()) if device == "gpu" else place.local
+    return Team(place.rank, place.size, local)
 
 
 def expect_group(team: Team, device: str) -> None:

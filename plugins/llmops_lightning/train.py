@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from torch import nn
 from llmops_core.artifacts import Dataset, Model
 from llmops_core.errors import DataError, StepError
 from llmops_core.step import StepRun
+from llmops_lightning.assisting import assist, brief
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.causal import isolates_packs
 from llmops_lightning.config import LightningTrain
-from llmops_lightning.crew import crew
+from llmops_lightning.crew import crew, expect_even, joined
 from llmops_lightning.encoding import Encoded, Encoder
 from llmops_lightning.estimate import LENGTH
 from llmops_lightning.gradients import one_thread
@@ -29,6 +30,7 @@ from llmops_lightning.plan import Plan, write_plan
 from llmops_lightning.planner import Schedule
 from llmops_lightning.running import run_steps
 from llmops_lightning.strategy import Strategy
+from llmops_lightning.team import at_address
 from llmops_lightning.tuning import Tuning
 from llmops_lightning.validation import validation_batches
 from llmops_lightning.weights import load_network, load_tokenizer
@@ -41,12 +43,20 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
 
     Writes what the tuning learned, the plan of its steps (plan.json, plan.jsonl), and the curve
     (training.jsonl: a row for each optimizer step and each validation). An interrupted training goes on from
-    its last checkpoint and ends with the same bytes. Raises DataError when the data cannot be learned from,
-    StepError when the training goes wrong.
+    its last checkpoint and ends with the same bytes. Of processes that were started together only the
+    leading one writes, and what the others return is of no use. Raises DataError when the data cannot be
+    learned from, StepError when the training goes wrong.
     """
     tuning: Tuning = run.load(config.tuning)(config.tuning.config, run)
     strategy: Strategy = run.load(config.strategy)(config.strategy.config, run)
     _check(data, run)
+    expect_even(config, run, strategy)
+    if not run.place.leads:
+        with joined(run, strategy) as (team, scratch):
+            assist(config, replace(run, scratch=scratch), model, strategy, team)
+        return model
+    # before anything that may fail: the others notice when this process is gone
+    store = at_address(run.place) if run.place.size > 1 else None
     with one_thread(), torch.random.fork_rng(devices=()):
         torch.manual_seed(run.seed)
         tokenizer, network = load_tokenizer(model), load_network(model, **tuning.loading)
@@ -56,8 +66,9 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
         count = sum(one.numel() for one in training.learner.learning().values())
         run.metric("trainable_parameters", count)
         known = identity(model, prepared.plan.digest, config, run.seed)
+        brief(config, run, known)
         try:
-            with crew(config, run, model, strategy, known) as training.team:
+            with crew(config, run, model, strategy, store) as training.team:
                 training.validation = validation_batches(
                     config, prepared.objective, prepared.validation, training.team
                 )

@@ -73,7 +73,7 @@ class PoliteRefusal(GateRefused):
 
 def test_a_plugins_own_error_comes_back_as_the_nearest_of_ours() -> None:
     problem = Problem("release", "too low by 0.4", "Train longer.")
-    answer = _told(PoliteRefusal(problem.what), problem)
+    answer = _told(PoliteRefusal(problem.what, where=problem.where, remedy=problem.remedy))
     assert answer["kind"] == "GateRefused"
     back = _error(json.loads(json.dumps(answer)))
     assert (type(back), back.problem) == (GateRefused, problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +21,14 @@ from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_lightning import crew
 from llmops_lightning.capabilities import Machine, problems
-from llmops_lightning.config import Ddp, Full, LightningTrain
+from llmops_lightning.config import Ddp, Fsdp, Full, LightningTrain
 from llmops_lightning.replicated import Replicated
 from llmops_lightning.train import train
 
 MakeRun = Callable[..., StepRun]
 Settings = Callable[..., LightningTrain]
 TWO = Part("train/strategy", "ddp", Ddp(processes=2, accelerator="cpu"))
+FSDP = Part("train/strategy", "fsdp", Fsdp(processes=2, accelerator="cpu"))
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
@@ -100,15 +102,24 @@ def test_two_processes_give_the_gradients_of_one_and_one_goes_on_where_they_stop
     assert {file.suffix for file in scratch.iterdir() if file.is_file()} == {".ckpt", ".json", ".jsonl"}
 
 
+@pytest.mark.parametrize("strategy", [TWO, FSDP], ids=["ddp", "fsdp"])
 def test_a_process_that_dies_ends_the_training_with_its_last_words(
-    base: Model, data: Dataset, make_run: MakeRun, settings: Settings, children: list[Any]
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings, children: list[Any], strategy: Part
 ) -> None:
     def kill(event: events.Event) -> None:
         if isinstance(event, events.Progress) and event.done == 1:
             children[0].kill()
 
     with pytest.raises(StepError, match="process 1 of the training ended with status -9"):
-        train(settings(strategy=TWO), make_run(tell=kill), model=base, data=data)
+        train(settings(strategy=strategy), make_run(tell=kill), model=base, data=data)
+
+
+def test_a_process_that_dies_before_it_comes_is_not_waited_for(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew.sys, "executable", shutil.which("false"))
+    with pytest.raises(StepError, match="process 1 of the training ended with status 1"):
+        train(settings(strategy=TWO), make_run(), model=base, data=data)
 
 
 def test_a_number_of_processes_that_does_not_divide_the_plan_is_a_problem(settings: Settings) -> None:
