@@ -122,10 +122,9 @@ class PersonalData:
         known = [*PATTERN_KINDS, *NAMED_KINDS]
         for kind in self.kinds:
             if kind not in known:
-                near = get_close_matches(kind.upper(), known, 1)
-                raise ValueError(
-                    f"there is no kind {kind}; " + (f"is it {near[0]}?" if near else ", ".join(known))
-                )
+                near = [one for one in known if kind.upper() in one] or get_close_matches(kind.upper(), known)
+                told = f"is it {near[0]}?" if near else f"there are {', '.join(known)}"
+                raise ValueError(f"there is no kind {kind}; {told}")
             if kind in NAMED_KINDS and self.tier != "names" and self.kinds[kind].action != "ignore":
                 raise ValueError(f"{kind} is found only with tier: names")
         actions = {self.action, *(self.action_of(kind) for kind in known)}

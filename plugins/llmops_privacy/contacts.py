@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import phonenumbers
 
+from llmops_core.errors import DataError
 from llmops_privacy.finding import BEFORE, Recogniser, Span, alone, matching, words
 
 MAIL = re.compile(r"[\w+](?:[\w.+%&'*=!#$/?^{|}~-]{0,63})@(?:[^\W_][\w-]{0,62}\.){1,8}[^\W\d_]{2,24}")
@@ -132,18 +133,21 @@ def _phone(text: str, start: int, end: int, regions: tuple[str, ...]) -> tuple[s
 def _number(said: str, regions: tuple[str, ...]) -> tuple[str, bool]:
     """A telephone number in its international form, and whether it is written as is usual; "": it is none."""
     abroad = said.startswith(("+", "00"))
+    valid = ""
     for region in (None,) if abroad else regions:
         try:
             number = phonenumbers.parse("+" + said[2:] if said.startswith("00") else said, region)
         except phonenumbers.NumberParseException:
             continue
-        valid = phonenumbers.is_valid_number(number)
-        # abroad the right length will do: plans change, and what is known of them is older
-        if valid or (abroad and phonenumbers.is_possible_number(number)):
+        value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if phonenumbers.is_valid_number(number):
             usual = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-            value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-            return value, valid and (abroad or (not said.isdigit() and _groups(said) == _groups(usual)))
-    return "", False
+            if abroad or (not said.isdigit() and _groups(said) == _groups(usual)):
+                return value, True
+            valid = valid or value
+        elif abroad and phonenumbers.is_possible_number(number):
+            return value, False  # plans change, and what is known of them is older
+    return valid, False
 
 
 def _groups(number: str) -> list[int]:
@@ -152,7 +156,10 @@ def _groups(number: str) -> list[int]:
 
 
 def contacts(regions: Sequence[str]) -> dict[str, tuple[Recogniser, ...]]:
-    """The recognisers of this module, by what a text must hold for them."""
+    """The recognisers of this module, by what a text must hold. Raises DataError for no such region."""
+    if unknown := sorted(set(regions) - phonenumbers.SUPPORTED_REGIONS):
+        remedy = "Write two capital letters by ISO 3166: GB, not UK."
+        raise DataError(f"there is no region {', '.join(unknown)}", where="regions", remedy=remedy)
     plain = phones(regions, written=False)
     usual = phones(regions, written=True)
     return {

@@ -13,7 +13,7 @@ PASSPORT_WORDS = re.compile(
     r"[Pp](?:assports?|asseport|asaporte|assaporto|aspoort\w*|assaporte)\b|[Rr]eisepass\w*|PASSPORT|"
     r"[Pp]a[sß]{1,2}nummer"
 )
-PASSPORT = re.compile(r"[A-Z0-9]{6,9}")
+PASSPORT = re.compile(r"[A-Z0-9]{7,9}")
 BIRTH_WORDS = re.compile(
     r"(?:[Bb]orn|BORN|[Bb]irth\w*|BIRTH|[Dd]\.?[Oo]\.?[Bb]\b|DOB|[Gg]eb\.|[Gg]eboren|[Gg]eburtsdatum|[Gg]eboorte\w*|"
     r"[Nn]ée?\b|[Nn]aissance|[Nn]acid[oa]|[Nn]acimiento|[Nn]at[oa]\b|[Nn]ascita|[Nn]ascid[oa]|[Nn]ascimento)"
