@@ -5,112 +5,19 @@ Light: read when a recipe is checked, before anything is imported that could tel
 
 from __future__ import annotations
 
-import importlib.util
-import platform
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator
 
 from llmops_core.errors import Problem
-from llmops_lightning.config import LightningTrain, Lora
+from llmops_lightning.choices import Machine, Rule, Setup
+from llmops_lightning.config import LightningTrain
+from llmops_lightning.speed_rules import SPEED_RULES
 
-BF16 = ("avx512_bf16", "amx_bf16", "bf16")
-"""What a processor that computes in bf16 calls it in /proc/cpuinfo."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where the step will run, as far as it can be known without asking a library."""
-
-    @cached_property
-    def nvidia(self) -> bool:
-        """Whether there is an NVIDIA GPU."""
-        return Path("/dev/nvidiactl").exists() or Path("/proc/driver/nvidia/version").exists()
-
-    @cached_property
-    def apple(self) -> bool:
-        """Whether it may have an Apple GPU."""
-        return platform.system() == "Darwin"
-
-    @cached_property
-    def computes_bf16(self) -> bool:
-        """Whether its processor multiplies in bf16; where that cannot be read: yes."""
-        try:
-            flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-        except OSError:
-            return True
-        return any(flag in BF16 for flag in flags)
-
-    def has(self, module: str) -> bool:
-        """Whether a library is installed."""
-        return importlib.util.find_spec(module) is not None
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A training's choices and the machine."""
-
-    config: LightningTrain
-    machine: Machine
-
-    @property
-    def device(self) -> str:
-        """cpu, gpu or mps."""
-        asked = str(getattr(self.config.strategy.config, "accelerator", "auto"))
-        if asked != "auto":
-            return asked
-        return "gpu" if self.machine.nvidia else "mps" if self.machine.apple else "cpu"
-
-    @property
-    def lora(self) -> Lora:
-        """How adapters are made; the defaults where there are none."""
-        chosen = self.config.tuning.config
-        return chosen if isinstance(chosen, Lora) else Lora()
-
-    @property
-    def quantised(self) -> bool:
-        """Whether frozen weights are held in few bits."""
-        return self.lora.quantise != "none"
-
-    @property
-    def processes(self) -> int:
-        """How many processes share the work."""
-        return int(getattr(self.config.strategy.config, "processes", 1))
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One cell of the matrix that does not work."""
-
-    field: str
-    broken: Callable[[Setup], bool]
-    what: str
-    remedy: str
-    of_machine: bool = False
-    """Whether it depends on the machine the step runs on, not on the recipe alone."""
-
-
-RULES = (
+RULES: tuple[Rule, ...] = (
     Rule(
         "strategy.accelerator",
         lambda setup: setup.device == "gpu" and not setup.machine.nvidia,
         "there is no NVIDIA GPU here",
         "Set it to auto or cpu.",
-        of_machine=True,
-    ),
-    Rule(
-        "tuning.quantise",
-        lambda setup: setup.quantised and (setup.device != "gpu" or not setup.machine.nvidia),
-        "weights in 4 bits need an NVIDIA GPU",
-        "Set tuning.quantise=none, or run the step on a machine with one.",
-        of_machine=True,
-    ),
-    Rule(
-        "tuning.quantise",
-        lambda setup: setup.quantised and not setup.machine.has("bitsandbytes"),
-        "weights in 4 bits need bitsandbytes, not installed here",
-        "pip install bitsandbytes",
         of_machine=True,
     ),
     Rule(
@@ -182,11 +89,37 @@ RULES = (
         "Raise validation_rows.",
     ),
     Rule(
+        "strategy.nvme_path",
+        lambda setup: setup.on_disk and setup.disk is None,
+        "nothing says where to put what is offloaded to nvme",
+        "Set it to a folder on a fast disk.",
+    ),
+    Rule(
+        "strategy.nvme_path",
+        lambda setup: not setup.on_disk and setup.disk is not None,
+        "it has no effect: nothing is offloaded to nvme",
+        "Set strategy.offload=nvme or strategy.offload_weights=nvme, or leave it out.",
+    ),
+    Rule(
+        "strategy.offload",
+        lambda setup: setup.on_disk and not setup.machine.reads_disks_ahead,
+        "offloading to nvme needs libaio with its headers (libaio.h), not found here",
+        "apt install libaio-dev, or offload to cpu.",
+        of_machine=True,
+    ),
+    Rule(
+        "threads",
+        lambda setup: (setup.config.threads or 1) > 1 and setup.strategy.startswith(("fsdp", "deepspeed")),
+        "processes that share weights or gradients compute one micro-batch after another",
+        "Leave it out, and raise strategy.processes.",
+    ),
+    Rule(
         "accumulate",
         lambda setup: setup.config.accumulate % setup.processes != 0,
         "the micro-batches of an optimizer step cannot be shared evenly among the strategy's processes",
         "Make it a multiple of strategy.processes.",
     ),
+    *SPEED_RULES,
 )
 """Read from top to bottom; each broken one is a problem, never a warning."""
 

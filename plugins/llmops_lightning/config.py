@@ -129,10 +129,9 @@ class Zero:
     accelerator: Literal["auto", "cpu", "gpu"] = setting(
         "auto", doc="The device; auto takes GPUs where there are any."
     )
-    offload: Literal["none", "cpu", "nvme"] = setting(
+    offload: Literal["none", "cpu"] = setting(
         "none",
-        doc="Where the optimizer's state lies and the optimizer steps, rather than on the GPU. nvme: with "
-        "ZeRO 3 only.",
+        doc="cpu: the optimizer's state lies in the machine's memory, and the optimizer steps there.",
         output=False,
     )
 
@@ -153,8 +152,16 @@ class Zero3(Zero):
     A layer's weights are put together while it computes: for models that do not fit on one device.
     """
 
+    offload: Literal["none", "cpu", "nvme"] = setting(  # type: ignore[assignment]
+        "none",
+        doc="The optimizer's state lies in the machine's memory or on a disk, and the optimizer steps on the "
+        "CPU.",
+        output=False,
+    )
     offload_weights: Literal["none", "cpu", "nvme"] = setting(
-        "none", doc="Where the weights lie while they do not compute, rather than on the GPU.", output=False
+        "none",
+        doc="The weights lie in the machine's memory or on a disk while they do not compute.",
+        output=False,
     )
     nvme_path: str | None = setting(
         None, doc="A folder on a fast disk, for what is offloaded to nvme.", output=False
@@ -271,8 +278,30 @@ class LightningTrain:
         neutral=False,
     )
     gradient_clip: float | None = setting(1.0, doc="Norm that gradients are scaled down to.", above=0)
-    precision: Literal["fp32", "bf16"] = setting(
-        "fp32", doc="bf16 computes in mixed precision, for accelerators; the weights stay fp32."
+    precision: Literal["fp32", "bf16", "fp8"] = setting(
+        "fp32",
+        doc="bf16 computes in mixed precision, for accelerators; the weights stay as they are held. fp8 also "
+        "multiplies the layers' large matrices in 8 bits, for NVIDIA GPUs from Ada and Hopper on, and needs "
+        "`compile` and torchao.",
+    )
+    optimizer: Literal["adamw", "adamw8bit"] = setting(
+        "adamw",
+        doc="adamw8bit holds AdamW's state in 8 bits, 2 bytes for each weight that learns and not 8. Needs "
+        "bitsandbytes.",
+        neutral="adamw",
+    )
+    attention: Literal["auto", "sdpa", "eager", "flash", "flex"] = setting(
+        "auto",
+        doc="How attention is computed. flash: FlashAttention, which must be installed; flex: PyTorch's "
+        "FlexAttention; both pass over what packs mask, on an NVIDIA GPU. auto: for packs on a GPU one of "
+        "these, else what the model is loaded with, mostly sdpa.",
+        neutral="auto",
+    )
+    compile: bool = setting(
+        False,
+        doc="Compile each layer (torch.compile) when it first computes: faster after a minute or more, on a "
+        "GPU. On a CPU it needs a C++ compiler, and micro-batches run one after another.",
+        neutral=False,
     )
     validation_rows: int = setting(
         48, doc="Rows of the validation split to watch the loss on; 0: none.", at_least=0

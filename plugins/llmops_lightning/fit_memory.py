@@ -10,7 +10,7 @@ from typing import Any
 from llmops_core import wording
 from llmops_core.errors import StepError
 from llmops_core.preview import Preview
-from llmops_lightning.capabilities import Machine, Setup
+from llmops_lightning.choices import Machine, Setup
 from llmops_lightning.config import LightningTrain
 from llmops_lightning.estimate import memory_needed
 from llmops_lightning.machine import available_cores, available_memory

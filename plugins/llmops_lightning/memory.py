@@ -13,7 +13,7 @@ from llmops_core.artifacts import Model
 from llmops_core.errors import StepError
 from llmops_core.memory import high_water
 from llmops_core.step import StepRun
-from llmops_lightning.capabilities import Machine, Setup
+from llmops_lightning.choices import Machine, Setup
 from llmops_lightning.config import LightningTrain
 from llmops_lightning.estimate import memory_needed, recomputing
 from llmops_lightning.machine import whole_memory

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from llmops_core.settings import Part
-from llmops_lightning.capabilities import RULES, Machine, problems
-from llmops_lightning.config import LightningTrain, Lora, Seq2seq, SingleStrategy
+from llmops_lightning.capabilities import RULES, problems
+from llmops_lightning.choices import OLDER, Machine
+from llmops_lightning.config import Ddp, Fsdp, Full, LightningTrain, Lora, Seq2seq, SingleStrategy, Zero2
 
 Settings = Callable[..., LightningTrain]
 
@@ -22,6 +23,8 @@ class Known(Machine):
     nvidia: bool = False
     apple: bool = False
     computes_bf16: bool = False
+    computes_fp8: bool = True
+    compiles: bool = True
     modules: tuple[str, ...] = ()
 
     def has(self, module: str) -> bool:
@@ -29,7 +32,10 @@ class Known(Machine):
 
 
 PLAIN = Known()
-SERVER = Known(nvidia=True, modules=("bitsandbytes",))
+SERVER = Known(nvidia=True, modules=("bitsandbytes", "flash_attn", "torchao", "triton"))
+BARE_SERVER = Known(nvidia=True)
+MAC = Known(apple=True, computes_bf16=True, modules=("bitsandbytes",))
+FP8: dict[str, Any] = {"precision": "fp8", "compile": True}
 
 
 def gpu(**changes: Any) -> dict[str, Any]:
@@ -40,10 +46,22 @@ def auto(**changes: Any) -> dict[str, Any]:
     return {"strategy": Part("train/strategy", "single", SingleStrategy()), **changes}
 
 
+FSDP = Part("train/strategy", "fsdp", Fsdp(processes=2))
+DDP = Part("train/strategy", "ddp", Ddp(processes=2))
+ZERO = Part("train/strategy", "deepspeed_zero2", Zero2(processes=2))
+
+
+def spread(strategy: Part, **changes: Any) -> dict[str, Any]:
+    return {"strategy": strategy, **changes}
+
+
 BROKEN = [
     (gpu(), PLAIN, "strategy.accelerator", "there is no NVIDIA GPU here"),
-    (auto(tuning=Lora(quantise="nf4")), PLAIN, "tuning.quantise", "need an NVIDIA GPU"),
-    ({"tuning": Lora(quantise="nf4")}, SERVER, "tuning.quantise", "need an NVIDIA GPU"),
+    ({"tuning": Lora(quantise="nf4")}, SERVER, "tuning.quantise", "which this processor has not"),
+    (auto(tuning=Lora(quantise="nf4")), MAC, "tuning.quantise", "not been tried on an Apple GPU"),
+    (spread(FSDP, tuning=Lora(quantise="nf4")), SERVER, "tuning.quantise", "not divided among processes"),
+    (spread(ZERO, tuning=Lora(quantise="nf4")), SERVER, "tuning.quantise", "not divided among processes"),
+    (gpu(tuning=Lora(quantise="nf4"), compile=True), SERVER, "tuning.quantise", "not been tried in compiled"),
     (gpu(tuning=Lora(quantise="nf4")), Known(nvidia=True), "tuning.quantise", "bitsandbytes"),
     (gpu(tuning=Lora(quantise="nf4", merge=True)), SERVER, "tuning.merge", "does not answer the same"),
     ({"precision": "bf16"}, PLAIN, "precision", "no bf16"),
@@ -60,6 +78,32 @@ BROKEN = [
     ({"patience": 2}, PLAIN, "patience", "nothing is validated on the way"),
     ({"patience": 2, "validate_every": 1, "validation_rows": 0}, PLAIN, "patience", "no rows"),
     ({"keep": "best", "validation_rows": 0}, PLAIN, "keep", "no rows to validate on"),
+    (spread(ZERO, compile=True), SERVER, "compile", "not been tried with compiled ones"),
+    (auto(compile=True), MAC, "compile", "not been tried on an Apple GPU"),
+    ({"compile": True}, Known(compiles=False), "compile", "compiled with a C++ compiler"),
+    (gpu(compile=True), BARE_SERVER, "compile", "triton, not installed"),
+    ({"compile": True, "threads": 2}, PLAIN, "threads", "one after another"),
+    ({"optimizer": "adamw8bit"}, PLAIN, "optimizer", "needs bitsandbytes"),
+    (spread(FSDP, optimizer="adamw8bit"), SERVER, "optimizer", "whole state in each process"),
+    (spread(ZERO, optimizer="adamw8bit"), SERVER, "optimizer", "whole state in each process"),
+    (auto(optimizer="adamw8bit"), MAC, "optimizer", "not been tried on an Apple GPU"),
+    ({"attention": "flex"}, SERVER, "attention", "on an NVIDIA GPU only"),
+    (auto(attention="flash"), MAC, "attention", "on an NVIDIA GPU only"),
+    (gpu(attention="flash", precision="bf16"), BARE_SERVER, "attention", "flash_attn) is not installed"),
+    (gpu(attention="flash"), SERVER, "attention", "does not compute in fp32"),
+    (
+        gpu(attention="flex", objective=Part("train/objective", "seq2seq", Seq2seq())),
+        SERVER,
+        "attention",
+        "models with an encoder",
+    ),
+    (FP8, SERVER, "precision", "fp8 needs an NVIDIA GPU"),
+    (gpu(**FP8), replace(SERVER, computes_fp8=False), "precision", "this GPU has no fp8"),
+    (gpu(**FP8), replace(SERVER, modules=("triton",)), "precision", "needs torchao"),
+    (gpu(precision="fp8"), SERVER, "precision", "without compiled layers"),
+    (spread(FSDP, **FP8), SERVER, "precision", "spread over processes"),
+    (spread(ZERO, **FP8), SERVER, "precision", "spread over processes"),
+    (gpu(**FP8, tuning=Lora(quantise="nf4")), SERVER, "precision", "multiplied in bf16"),
 ]
 
 
@@ -82,6 +126,14 @@ GOOD: list[tuple[dict[str, Any], Machine]] = [
     (gpu(precision="bf16"), SERVER),
     ({"batching": "packs", "pack_length": 64, "max_length": 64, "recompute": True}, PLAIN),
     ({"patience": 2, "validate_every": 1, "keep": "best"}, PLAIN),
+    ({"tuning": Lora(quantise="nf4")}, Known(computes_bf16=True, modules=("bitsandbytes",))),
+    (spread(DDP, tuning=Lora(quantise="nf4"), optimizer="adamw8bit"), SERVER),
+    ({"optimizer": "adamw8bit"}, Known(modules=("bitsandbytes",))),
+    ({"compile": True, "threads": 1, "attention": "eager"}, PLAIN),
+    (spread(FSDP, compile=True, precision="bf16", attention="flash", batching="packs"), SERVER),
+    (spread(ZERO, precision="bf16", attention="flex", batching="packs"), SERVER),
+    (gpu(**FP8, attention="flash"), SERVER),
+    (spread(DDP, **FP8, tuning=Full(), optimizer="adamw8bit"), SERVER),
 ]
 
 
@@ -106,3 +158,25 @@ def test_every_rule_has_a_case_here() -> None:
     for rule in RULES:
         if rule.field != "accumulate":
             assert any(field == rule.field and what in rule.what for field, what in asked), rule.what
+
+
+@pytest.mark.parametrize(
+    ("name", "older"),
+    [
+        ("NVIDIA A100-SXM4-80GB", True),
+        ("Tesla V100-SXM2-32GB", True),
+        ("Tesla T4", True),
+        ("NVIDIA A10G", True),
+        ("NVIDIA GeForce RTX 3090", True),
+        ("NVIDIA RTX A6000", True),
+        ("NVIDIA H100 80GB HBM3", False),
+        ("NVIDIA H200", False),
+        ("NVIDIA L40S", False),
+        ("NVIDIA L4", False),
+        ("NVIDIA GeForce RTX 4090", False),
+        ("NVIDIA RTX 6000 Ada Generation", False),
+        ("NVIDIA B200", False),
+    ],
+)
+def test_older_gpus_are_told_by_their_names(name: str, older: bool) -> None:
+    assert bool(OLDER.search(f"Model: \t\t {name}\nIRQ:   \t\t 50\n")) is older
