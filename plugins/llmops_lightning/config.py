@@ -46,7 +46,8 @@ class Lora:
     )
     quantise: Literal["none", "nf4"] = setting(
         "none",
-        doc="Hold the frozen weights in 4 bits (QLoRA). Needs an NVIDIA GPU and bitsandbytes.",
+        doc="Hold the frozen weights in 4 bits (QLoRA), multiplied in bf16: for accelerators and for "
+        "processors that compute in it. Needs bitsandbytes.",
         neutral="none",
     )
 
@@ -108,9 +109,9 @@ class Fsdp:
         doc="When gradients are summed over processes: after each micro-batch, or once a step, which "
         "exchanges less but holds whole gradients, 4 bytes for each weight that learns.",
     )
-    offload: bool = setting(
-        False,
-        doc="Hold the shares in the machine's memory, where the optimizer then steps, and only a layer's "
+    offload: Literal["none", "cpu"] = setting(
+        "none",
+        doc="cpu holds the shares in the machine's memory, where the optimizer then steps, and only a layer's "
         "weights on the GPU: slow, for models that fit in no other way.",
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from llmops_lightning.spread import State
+from llmops_lightning.weights import quiet
 
 STEP = "step"
 """The one entry of a weight's state that is a count and not shaped as the weight."""
@@ -17,6 +18,14 @@ STEP = "step"
 def adamw(groups: Sequence[Mapping[str, Any]], lr: float) -> torch.optim.Optimizer:
     """torch's AdamW over groups of parameters, fused."""
     return torch.optim.AdamW([dict(group) for group in groups], lr=lr, fused=True)
+
+
+def adamw8bit(groups: Sequence[Mapping[str, Any]], lr: float) -> torch.optim.Optimizer:
+    """bitsandbytes' AdamW, whose moments are 8 bits each; those of weights below 4,096 numbers stay fp32."""
+    with quiet():
+        from bitsandbytes.optim import AdamW8bit
+    made: torch.optim.Optimizer = AdamW8bit([dict(group) for group in groups], lr=lr)
+    return made
 
 
 def groups_of(learning: Sequence[nn.Parameter], decay: float) -> Sequence[Mapping[str, Any]]:
@@ -34,7 +43,7 @@ def state_of(
 ) -> State:
     """The state by name; `whole` makes a tensor of this process's part of it."""
     return {
-        name: {key: whole(value) for key, value in optimizer.state[one].items()}
+        name: {key: whole(torch.as_tensor(value)) for key, value in optimizer.state[one].items()}
         for name, one in learning.items()
         if one in optimizer.state
     }
@@ -44,7 +53,7 @@ def take_state(
     optimizer: torch.optim.Optimizer,
     learning: Mapping[str, nn.Parameter],
     state: State,
-    part: Callable[[Tensor, nn.Parameter], Tensor] = lambda whole, like: torch.empty_like(like).copy_(whole),
+    part: Callable[[Tensor, nn.Parameter], Tensor] = lambda whole, like: laid_out(whole, like),
 ) -> None:
     """Go on from a state by name; `part` takes this process's part of a whole tensor, laid out like the
     weight it belongs to."""
@@ -52,6 +61,17 @@ def take_state(
         for name, values in state.items():
             one = learning[name]
             optimizer.state[one] = {
-                key: value.to(one.device, copy=True) if key == STEP else part(value, one)
-                for key, value in values.items()
+                key: _count(value, one) if key == STEP else part(value, one) for key, value in values.items()
             }
+
+
+def _count(step: Tensor, one: nn.Parameter) -> Tensor | int:
+    """bitsandbytes counts in plain numbers, torch in tensors of floats."""
+    return step.to(one.device, copy=True) if step.is_floating_point() else int(step)
+
+
+def laid_out(whole: Tensor, like: Tensor) -> Tensor:
+    """A copy where a weight is, laid out as it is; moments in 8 bits and their scales have other shapes."""
+    if whole.shape != like.shape or whole.dtype != like.dtype:
+        return whole.to(like.device, copy=True)
+    return torch.empty_like(like).copy_(whole)

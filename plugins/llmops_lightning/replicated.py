@@ -12,7 +12,7 @@ from llmops_lightning.config import LightningTrain
 from llmops_lightning.gradients import Threads, set_gradients, summed_loss
 from llmops_lightning.machine import available_cores
 from llmops_lightning.network_modes import draws_random_numbers
-from llmops_lightning.optimizing import adamw, state_of, take_state
+from llmops_lightning.optimizing import adamw, adamw8bit, state_of, take_state
 from llmops_lightning.spread import Learner, MicroBatch, State, Weights, put
 from llmops_lightning.team import Team
 
@@ -28,10 +28,11 @@ class Replicated:
         self.accelerator = accelerator
         random = config.neftune > 0 or draws_random_numbers(learner.network)
         self.threads: Threads | None = None
-        if config.precision == "fp32" and not random:
+        if config.precision == "fp32" and not random and not config.compile:
             # as many as this process has micro-batches in a step and cores for
             most = max(1, min(config.accumulate // team.size, available_cores() // team.size))
             self.threads = Threads(most, config.threads)
+        self.make = adamw8bit if config.optimizer == "adamw8bit" else adamw
         self.adamw: torch.optim.Optimizer | None = None
 
     @property
@@ -41,8 +42,8 @@ class Replicated:
         return {"accelerator": self.accelerator, "devices": devices}
 
     def optimizer(self, groups: Sequence[Mapping[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """torch's, fused."""
-        self.adamw = adamw(groups, lr)
+        """torch's, fused, or one that holds less."""
+        self.adamw = self.make(groups, lr)
         return self.adamw
 
     def start(self, weights: Weights | None, state: State | None) -> None:

@@ -63,11 +63,13 @@ class LoraTuning:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
-        return {"quantization_config": quantised, "dtype": torch.bfloat16, "device_map": {"": 0}}
+        # wherever they learn, they are made on the CPU: each process takes them to a device of its own
+        return {"quantization_config": quantised, "dtype": torch.bfloat16, "device_map": {"": "cpu"}}
 
     def apply(self, network: nn.Module) -> nn.Module:
         """The network wrapped by PEFT. Raises StepError when no module fits the targets."""
-        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+        with quiet():
+            from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
         if self.config.quantise != "none":
             network = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import warnings
 from collections.abc import Iterator
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ def load_folder(folder: Path, name: str, **how: Any) -> nn.Module:
             safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
             arguments = {"dtype": torch.float32, **safe, **how}
             network: nn.Module = kind.from_pretrained(str(folder), **arguments)
+            for module in network.modules() if "quantization_config" in how else ():
+                # else a first answer packs 4-bit weights for inference, and gradients stop at them
+                module.support_avx512bf16_for_cpu = False
         except (OSError, ValueError) as error:
             what = str(error).strip().splitlines()[0]
             raise StepError(f"the weights of {name} cannot be loaded: {what}", where="model") from error
@@ -99,9 +103,13 @@ def _merged(network: nn.Module, model: Model) -> nn.Module:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the bars of transformers off the terminal, and a deprecation that peft causes inside it."""
+    """Keep the bars of transformers off the terminal, a deprecation that peft causes inside it, and what
+    bitsandbytes, where there is one, says of kernels that only inference would use."""
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    of_bits = getLogger("bitsandbytes")
+    level = of_bits.level
+    of_bits.setLevel(ERROR)
     try:
         with warnings.catch_warnings():
             # merging into tied weights is compared and refused, not warned of
@@ -109,5 +117,20 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
             yield
     finally:
+        of_bits.setLevel(level)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """For a network that nothing wraps: spares its saving the import of DeepSpeed, seconds where there is one,
+    to ask whether that does."""
+    from accelerate.utils import other
+
+    before = other.is_deepspeed_available
+    other.is_deepspeed_available = lambda: False
+    try:
+        yield
+    finally:
+        other.is_deepspeed_available = before
