@@ -24,6 +24,7 @@ class Source:
     format: Literal[
         "detect",
         "jsonl",
+        "json",
         "csv",
         "tsv",
         "parquet",
@@ -50,6 +51,7 @@ class Source:
         neutral=None,
     )
     query: str = setting("", doc="For sql: the statement whose answer is the rows, ordered.", neutral="")
+    separator: str = setting("", doc="What parts the cells of CSV; none: a comma, of TSV a tab.", neutral="")
     encoding: str = setting("utf-8", doc="The encoding of text files.", neutral="utf-8")
     include: Sequence[str] = setting(
         (), doc="Of a folder, the files that match one of these patterns; none: the format's usual ending."
@@ -92,6 +94,8 @@ class Source:
             raise ValueError(f"options.{told} is a secret: write secrets: {{{told}: ${{secret:NAME}}}}")
         if self.format == "sql" and not self.query:
             raise ValueError("a database needs a query")
+        if len(self.separator) > 1:
+            raise ValueError("a separator is one character")
         try:
             codecs.lookup(self.encoding)
         except LookupError as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from llmops_data import chatterbot, documents, jsonl, tables
+from llmops_data import arrays, chatterbot, documents, jsonl, tables
 from llmops_data.config import Source
 from llmops_data.entries import Broken, Entry, Record
 from llmops_data.opening import bare, opened
 
 ENDINGS: Mapping[str, Sequence[str]] = {
     "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
     "csv": (".csv",),
     "tsv": (".tsv",),
     "parquet": (".parquet",),
@@ -52,8 +53,10 @@ def read(source: Source, form: str, file: Path, title: str) -> Iterator[Record |
         with opened(file, title) as content:
             if form == "jsonl":
                 yield from jsonl.read(content, title, source.encoding)
+            elif form == "json":
+                yield from arrays.read(content, title, source.encoding)
             elif form in ("csv", "tsv"):
-                separator = "\t" if form == "tsv" else ","
+                separator = source.separator or ("\t" if form == "tsv" else ",")
                 yield from tables.read_separated(content, title, source.encoding, separator)
             else:
                 yield from documents.read_text(content, title, source.encoding, form)

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
 LLMOPS_CONTRACT = 1
 
-FORMATS = ("jsonl", "csv", "tsv", "parquet", "text", "markdown", "html", "pdf", "sql", "chatterbot_yaml")
+FORMATS = (
+    "jsonl",
+    "json",
+    "csv",
+    "tsv",
+    "parquet",
+    "text",
+    "markdown",
+    "html",
+    "pdf",
+    "sql",
+    "chatterbot_yaml",
+)
 
 
 @hookimpl

@@ -20,14 +20,14 @@ from llmops_core.keys import digest as digest_of
 from llmops_core.step import StepRun
 from llmops_core.store import Store
 from llmops_data import formats, shapes, tables
+from llmops_data.complaints import Complaints, told
 from llmops_data.config import DialogueData, Source
 from llmops_data.entries import Broken, Entry, Record
 from llmops_data.rows import Row
+from llmops_data.shapes import FITS_NONE
 from llmops_data.stored import RowsWriter, StoredRows
 
 ROWS = "rows.arrow"
-QUOTED = 3
-LONGEST_QUOTE = 80
 ABOUT = re.compile(r"\.|readme|licen[cs]e|notice|changelog|dataset_infos", re.IGNORECASE)
 """What a folder of data says of itself is not data, unless it is included or nothing else is there."""
 ROOM = 2
@@ -41,11 +41,13 @@ class Found:
     name: str
     rows: StoredRows
     digest: str
-    broken: Mapping[str, int]
-    """File -> how many of its entries."""
-    quotes: Sequence[tuple[str, str, str]]
-    """The first broken entries: origin, why, what it says."""
+    complaints: Complaints
     shapes: Mapping[str, int]
+
+    @property
+    def broken(self) -> Mapping[str, int]:
+        """File -> how many of its entries."""
+        return self.complaints.files
 
 
 def sources_of(config: DialogueData) -> Mapping[str, Source]:
@@ -62,9 +64,10 @@ def read_sources(config: DialogueData, run: StepRun) -> list[Found]:
     """
     found = [_source(config, run, name, source) for name, source in sources_of(config).items()]
     count = sum(len(one.rows) for one in found)
-    broken = sum(sum(one.broken.values()) for one in found)
+    broken = sum(one.complaints.count for one in found)
     if broken:
         _tell(config, run, count + broken, found)
+    _tell_lost(config, run, found)
     if not count:
         where = ", ".join(source.address for source in sources_of(config).values())
         raise DataError("there is not one row in it", where=where, remedy="Check the address and the format.")
@@ -125,8 +128,7 @@ def _database(config: DialogueData, run: StepRun, name: str, source: Source) -> 
 
 
 def _found(name: str, folder: Path, facts: Mapping[str, Any], digest: str) -> Found:
-    quotes = [(str(one[0]), str(one[1]), str(one[2])) for one in facts["quotes"]]
-    return Found(name, StoredRows(folder / ROWS), digest, facts["broken"], quotes, facts["shapes"])
+    return Found(name, StoredRows(folder / ROWS), digest, Complaints.of(facts["broken"]), facts["shapes"])
 
 
 def _stamps(path: Path) -> Mapping[str, tuple[int, int]]:
@@ -150,22 +152,19 @@ def _write(
     config: DialogueData, source: Source, entries: Iterator[tuple[str, Record | Entry | Broken]], folder: Path
 ) -> Mapping[str, Any]:
     """Write the rows among what was read; gives what else is to be known of it."""
-    broken: Counter[str] = Counter()
+    complaints = Complaints()
     kinds: Counter[str] = Counter()
-    quotes: list[tuple[str, str, str]] = []
     with RowsWriter(folder / ROWS) as rows:
         for title, one in entries:
             if isinstance(one, Record):
                 renamed = _renamed(one, source)
                 one = shapes.entry(renamed, source.shape, config.shape, source.keep)
             if isinstance(one, Broken):
-                broken[title] += 1
-                if len(quotes) < QUOTED:
-                    quotes.append((one.origin, one.why, _short(one.quote)))
+                complaints.add(title, one)
             else:
                 kinds[one.shape] += 1
                 rows.add(Row(one.origin, one.messages, one.facts))
-    return {"broken": dict(broken), "quotes": quotes, "shapes": dict(kinds)}
+    return {"broken": complaints.document(), "shapes": dict(kinds)}
 
 
 def _renamed(record: Record, source: Source) -> Record:
@@ -222,24 +221,26 @@ def files_of(name: str, source: Source, path: Path) -> Sequence[tuple[str, Path,
 
 
 def _tell(config: DialogueData, run: StepRun, count: int, found: Sequence[Found]) -> None:
-    """Warn of broken entries, per file and quoting the first; DataError when they are too many."""
-    files = {title: number for one in found for title, number in one.broken.items()}
-    quotes = [quote for one in found for quote in one.quotes][:QUOTED]
-    broken = sum(files.values())
-    quoted = "; ".join(f"{origin}: {why}" + (f": {says}" if says else "") for origin, why, says in quotes)
-    more = f"; and {broken - QUOTED:,} more" if broken > QUOTED else ""
-    per_file = ", ".join(f"{title} {number:,}" for title, number in files.items()) if len(files) > 1 else ""
+    """Warn of broken entries, by reason and by file; DataError when they are too many."""
+    complaints = [one.complaints for one in found]
+    broken = sum(one.count for one in complaints)
     are = "is" if broken == 1 else "are"
-    text = f"{broken:,} of {count:,} rows {are} broken and left out: {quoted}{more}"
-    text += f" (by file: {per_file})" if per_file else ""
+    text = f"{broken:,} of {count:,} rows {are} broken and left out: {told(complaints)}"
     if broken > config.max_broken_share * count:
+        fitting = any(FITS_NONE in why for one in complaints for why in one.reasons)
+        columns = (
+            f"Say which keys are which: sources.NAME.columns. Known: {shapes.KNOWN}. " if fitting else ""
+        )
         raise DataError(
             f"{text}. This is {broken / count:.1%}, and {config.max_broken_share:.1%} is allowed",
-            remedy="Mend them, or raise max_broken_share.",
+            remedy=f"{columns}Mend them, or raise max_broken_share.",
         )
     run.warn(text)
 
 
-def _short(quote: str) -> str:
-    line = quote.strip().replace("\n", " ")
-    return repr(line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 3] + "...") if line else ""
+def _tell_lost(config: DialogueData, run: StepRun, found: Sequence[Found]) -> None:
+    """Say what of the rows the dataset's shape has no place for."""
+    pairs = sum(one.shapes.get("preference", 0) for one in found)
+    if pairs and config.shape != "preference":
+        kept = "set shape: preference to keep them"
+        run.log(f"the rejected answers of {pairs:,} preference pairs are left out: {kept}")

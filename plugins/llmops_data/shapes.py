@@ -21,6 +21,7 @@ from typing import Any
 from llmops_data.entries import SPOKEN, Broken, Entry, Record, wrong, wrong_text
 from llmops_data.rows import Message, Row
 
+FITS_NONE = "fits no known shape"
 SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 KEYS: Mapping[str, Sequence[str]] = {
     "messages": ("messages",),
@@ -33,6 +34,10 @@ KEYS: Mapping[str, Sequence[str]] = {
 }
 """What each shape must have; the first that fits is taken."""
 
+KNOWN = "; ".join(" + ".join(keys) for keys in KEYS.values())
+
+TOOLS = "tools are used in it, and only what is said can be learnt from here"
+
 
 class UnreadableError(ValueError):
     """Why an object is no row."""
@@ -43,11 +48,12 @@ def entry(record: Record, shape: str, wanted: str, keep: Sequence[str] = ()) -> 
     try:
         if not isinstance(record.values, Mapping):
             raise UnreadableError("it is not an object")
-        found = detected(record.values) if shape == "detect" else shape
-        missing = [key for key in KEYS[found] if key not in record.values]
+        values = usual(record.values)
+        found = detected(values) if shape == "detect" else shape
+        missing = [key for key in KEYS[found] if key not in values]
         if missing:
             raise UnreadableError(f"it has no {missing[0]}, which the shape {found} needs")
-        messages = converted(READERS[found](record.values), wanted)
+        messages = converted(READERS[found](values), wanted)
     except UnreadableError as error:
         return Broken(record.origin, str(error), record.quote)
     except RecursionError:
@@ -59,13 +65,37 @@ def entry(record: Record, shape: str, wanted: str, keep: Sequence[str] = ()) -> 
     return Entry(record.origin, messages, {name: plain(value) for name, value in facts.items()}, found)
 
 
+def usual(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object with the usual keys beside others of the same meaning.
+
+    Dolly's and TRL's `response`, OpenAI's preference pairs, SQuAD's `answers`.
+    """
+    if "response" in values:
+        answers = (
+            {"output": values["response"]} if "instruction" in values else {"completion": values["response"]}
+        )
+        given = {"input": values["context"]} if "instruction" in values and "context" in values else {}
+        return {**answers, **given, **values}
+    if "preferred_output" in values and "non_preferred_output" in values:
+        asked = values.get("input")
+        prompt = asked.get("messages") if isinstance(asked, Mapping) else asked
+        pair = {"chosen": values["preferred_output"], "rejected": values["non_preferred_output"]}
+        return {**values, **pair, **({} if prompt is None else {"prompt": prompt})}
+    answers = values.get("answers")
+    if "question" in values and "answer" not in values and isinstance(answers, Mapping):
+        texts = answers.get("text")
+        if isinstance(texts, (list, tuple)):
+            return {**values, "answer": texts[0] if texts else ""}
+    return values
+
+
 def detected(values: Mapping[str, Any]) -> str:
     """The shape of an object. Raises UnreadableError when it has none of them."""
     for shape, keys in KEYS.items():
         if all(key in values for key in keys):
             return shape
-    told = ", ".join(" + ".join(keys) for keys in KEYS.values())
-    raise UnreadableError(f"it has none of {told}")
+    keys = ", ".join([*map(str, values)][:6]) or "none"
+    raise UnreadableError(f"what it holds ({keys}) {FITS_NONE}")
 
 
 def plain(value: Any) -> Any:
@@ -82,9 +112,11 @@ def _spoken(values: Mapping[str, Any]) -> list[Message]:
 
 
 def _sharegpt(values: Mapping[str, Any]) -> list[Message]:
-    spoken = _messages(values["conversations"], "from", "value")
-    said = [Message(SPEAKERS.get(message.role, message.role), message.content) for message in spoken]
-    return [*_system(values), *said]
+    said = values["conversations"]
+    named = isinstance(said, (list, tuple)) and said and isinstance(said[0], Mapping) and "role" in said[0]
+    spoken = _messages(said, "role", "content") if named else _messages(said, "from", "value")
+    told = [Message(SPEAKERS.get(message.role, message.role), message.content) for message in spoken]
+    return [*_system(values), *told]
 
 
 def _preference(values: Mapping[str, Any]) -> list[Message]:
@@ -152,7 +184,29 @@ def _side(value: Any, key: str, role: str) -> list[Message]:
 def _messages(value: Any, role: str, content: str) -> list[Message]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(one, Mapping) for one in value):
         raise UnreadableError("its messages are not a list of objects")
-    return [Message(_text(one.get(role), role), _text(one.get(content), content)) for one in value]
+    return [_message(one, role, content) for one in value]
+
+
+def _message(one: Mapping[str, Any], role: str, content: str) -> Message:
+    who = _text(one.get(role), role)
+    if (
+        one.get("tool_calls")
+        or one.get("function_call")
+        or who in ("tool", "function", "function_call", "observation")
+    ):
+        raise UnreadableError(TOOLS)
+    return Message("system" if who == "developer" else who, _content(one.get(content), content))
+
+
+def _content(value: Any, key: str) -> str:
+    """A message's text, also where it is a list of parts, as OpenAI's API takes them."""
+    if not isinstance(value, (list, tuple)):
+        return _text(value, key)
+    kinds = [part.get("type") if isinstance(part, Mapping) else type(part).__name__ for part in value]
+    other = next((kind for kind in kinds if kind != "text"), None)
+    if other is not None:
+        raise UnreadableError(f"it holds {other}, and only texts are read")
+    return "\n".join(_text(part.get("text"), key) for part in value)
 
 
 def _text(value: Any, key: str) -> str:

@@ -13,10 +13,11 @@ from llmops_data.entries import Broken, Record
 
 ROWS_AT_ONCE = 1000
 LONGEST_CELL = 50_000_000
+OTHER_SEPARATORS = (";", "\t", "|", ",")
 
 
 def read_separated(file: IO[bytes], title: str, encoding: str, separator: str) -> Iterator[Record | Broken]:
-    """The rows under the first, which names the columns. Raises DataError when no row names any."""
+    """The rows under the first, which names the columns. Raises DataError when another separator is meant."""
     csv.field_size_limit(LONGEST_CELL)
     text = io.TextIOWrapper(
         file, "utf-8-sig" if encoding == "utf-8" else encoding, "surrogateescape", newline=""
@@ -40,8 +41,16 @@ def _rows(rows: Any, title: str, encoding: str) -> Iterator[Record | Broken]:
             return
         if names is None:
             names = row
+            _make_sure_of_separator(names, title)
         elif row:
             yield _separated(f"{title}:{rows.line_num}", names, row, encoding)
+
+
+def _make_sure_of_separator(names: list[str], title: str) -> None:
+    other = next((one for one in OTHER_SEPARATORS if one in names[0]), "") if len(names) == 1 else ""
+    if other:
+        what = f"its header is one cell, {names[0][:80]!r}"
+        raise DataError(what, where=title, remedy=f"Say what parts the cells: separator: {other!r}.")
 
 
 def _separated(origin: str, names: list[str], row: list[str], encoding: str) -> Record | Broken:

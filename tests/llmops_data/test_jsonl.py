@@ -28,7 +28,7 @@ LINES = [
 ]
 WHY = {
     3: "not JSON",
-    4: "has none of",
+    4: "fits no known shape",
     5: "empty",
     6: "prompt is not a text",
     7: "not the assistant's",

@@ -72,9 +72,12 @@ def tables(path: Path) -> None:
 
 
 SEPARATED = 'question,answer\nIs it on?,It is on.\n"Where is it, then?","In the ""room""."\n'
+ARRAY = "[" + LINES.replace("\n", ",\n ") + "]"
 FILES: dict[str, Callable[[Path], Any]] = {
     "rows.jsonl": lambda path: path.write_text(LINES),
     "rows.ndjson": lambda path: path.write_text(LINES),
+    "rows.json": lambda path: path.write_text(ARRAY),
+    "rows.json.gz": lambda path: path.write_bytes(gzip.compress(ARRAY.encode())),
     "rows.jsonl.gz": lambda path: path.write_bytes(gzip.compress(LINES.encode())),
     "rows.jsonl.bz2": lambda path: path.write_bytes(bz2.compress(LINES.encode())),
     "rows.csv.xz": lambda path: path.write_bytes(lzma.compress(SEPARATED.encode())),
@@ -161,9 +164,8 @@ def test_a_column_missing_in_one_of_five_files_is_counted_for_that_file(
     source = Source(f"file:{tmp_path / 'tables'}")
     assert len(pairs(run, source, max_broken_share=0.5)) == 7
     [warning] = told.warnings
-    assert warning.startswith(
-        "3 of 10 rows are broken and left out: mine/0.csv:3: it has 3 cells, and the header 2"
-    )
+    assert warning.startswith("3 of 10 rows are broken and left out: mine/3.csv:2: ")
+    assert "; mine/0.csv:3: it has 3 cells, and the header 2" in warning
     assert "(by file: mine/0.csv 1, mine/3.csv 2)" in warning
 
 
@@ -340,3 +342,31 @@ def test_a_reader_that_is_not_installed_says_what_to_install(
         read(run, DialogueData(source=str(tmp_path / "tale.pdf"), shape="text"))
     with pytest.raises(DataError, match=r"needs sqlalchemy.*pip install"):
         pairs(run, Source(f"file:{tmp_path / 'talks.db'}", query="select * from talks"))
+
+
+def test_another_separator_is_told_and_may_be_said(run: StepRun, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(SEPARATED.replace(",", ";").replace("is it; then", "is it, then"))
+    source = Source(f"file:{tmp_path / 'rows.csv'}")
+    with pytest.raises(DataError, match=r"header is one cell, 'question;answer'.*separator: ';'"):
+        pairs(run, source)
+    assert pairs(run, dataclasses.replace(source, separator=";"))[0] == PAIRS[0]
+
+
+def test_keys_of_no_shape_say_how_to_name_them(run: StepRun, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"sentence": "s{n}", "kind": "a"}}\n' for n in range(9)))
+    with pytest.raises(
+        DataError, match=r"\(sentence, kind\) fits.*and 8 more like it.*sources.NAME.columns.*Known"
+    ) as told:
+        read(run, DialogueData(source=str(tmp_path / "rows.jsonl")))
+    assert str(told.value).count("fits no known shape") == 1
+    columns = {"prompt": "sentence", "completion": "kind"}
+    assert pairs(run, Source(f"file:{tmp_path / 'rows.jsonl'}", columns=columns))[0] == ("s0", "a")
+
+
+def test_rejected_answers_that_are_left_out_are_told(run: StepRun, tmp_path: Path, told: Told) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}')
+    read(run, DialogueData(source=str(tmp_path / "rows.jsonl")))
+    assert "rejected answers of 1 preference pairs are left out" in told[-1].text
+    told.clear()
+    read(run, DialogueData(source=str(tmp_path / "rows.jsonl"), shape="preference"))
+    assert not any("rejected" in getattr(one, "text", "") for one in told)

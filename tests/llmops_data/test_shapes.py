@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops_data.entries import Broken, Entry, Record
-from llmops_data.rows import Row
+from llmops_data.rows import Message, Row
 from llmops_data.shapes import KEYS, entry, written
 
 ASKED = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
@@ -32,6 +32,22 @@ def out(values: Any, wanted: str) -> dict[str, Any]:
     [
         ("messages", {"messages": ASKED}),
         ("sharegpt", {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]}),
+        ("sharegpt", {"conversations": ASKED}),
+        (
+            "messages",
+            {"messages": [{**one, "content": [{"type": "text", "text": one["content"]}]} for one in ASKED]},
+        ),
+        ("completion", {"prompt": "2+2?", "response": "4"}),
+        ("alpaca", {"instruction": "2+2?", "context": "", "response": "4"}),
+        ("qa", {"question": "2+2?", "answers": {"text": ["4", "four"], "answer_start": [0]}}),
+        (
+            "preference",
+            {
+                "input": {"messages": ASKED[:1]},
+                "preferred_output": ASKED[1:],
+                "non_preferred_output": WORSE[1:],
+            },
+        ),
         ("completion", {"prompt": "2+2?", "completion": "4"}),
         ("completion", {"prompt": ASKED[:1], "completion": ASKED[1:]}),
         ("qa", {"question": "2+2?", "answer": "4", "id": 7}),
@@ -56,6 +72,36 @@ def test_input_follows_the_instruction_and_system_comes_first() -> None:
     )
     assert [one["content"] for one in found["messages"]] == ["Be brief.", "Sum up.\n\nA text.", "T."]
     assert found["messages"][0]["role"] == "system"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}, "tools are used in it"),
+        ({"role": "tool", "content": "4", "tool_call_id": "1"}, "tools are used in it"),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {}}]},
+            "holds image_url, and only texts",
+        ),
+        ({"role": "user", "content": ["2+2?"]}, "holds str, and only texts"),
+        ({"role": "user"}, "content is not a text"),
+        ({"role": "narrator", "content": "So."}, "no such role as 'narrator'"),
+    ],
+)
+def test_what_cannot_be_learnt_from_says_why(said: dict[str, Any], why: str) -> None:
+    found = read({"messages": [*ASKED[:1], said, *ASKED]})
+    assert isinstance(found, Broken) and why in found.why
+
+
+def test_a_developers_message_is_the_systems() -> None:
+    found = out({"messages": [{"role": "developer", "content": "Be brief."}, *ASKED]}, "messages")
+    assert [one["role"] for one in found["messages"]] == ["system", "user", "assistant"]
+
+
+def test_facts_are_written_where_they_are_asked_for_and_known() -> None:
+    row = Row("mine:1", (Message("user", "a"), Message("assistant", "b")), {"label": "x", "who": "Ann"})
+    assert written(row, "messages", ("label", "id"))["facts"] == {"label": "x"}
+    assert "facts" not in written(row, "messages") and "facts" not in written(row, "messages", ("id",))
 
 
 def test_preference_pairs_keep_both_answers() -> None:
