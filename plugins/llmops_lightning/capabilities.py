@@ -108,6 +108,17 @@ RULES: tuple[Rule, ...] = (
         of_machine=True,
     ),
     Rule(
+        "strategy.offload",
+        lambda setup: (
+            setup.strategy == "fsdp"
+            and getattr(setup.config.strategy.config, "offload", "none") == "cpu"
+            and setup.device == "cpu"
+        ),
+        "shares of weights that learn on the CPU are in its memory already",
+        "Set it to none.",
+        of_machine=True,
+    ),
+    Rule(
         "threads",
         lambda setup: (setup.config.threads or 1) > 1 and setup.strategy.startswith(("fsdp", "deepspeed")),
         "processes that share weights or gradients compute one micro-batch after another",

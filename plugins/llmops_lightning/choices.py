@@ -84,7 +84,10 @@ class Setup:
         asked = str(getattr(self.config.strategy.config, "accelerator", "auto"))
         if asked != "auto":
             return asked
-        return "gpu" if self.machine.nvidia else "mps" if self.machine.apple else "cpu"
+        if self.machine.nvidia:
+            return "gpu"
+        # processes exchange on the CPU there
+        return "mps" if self.machine.apple and self.strategy == "single" else "cpu"
 
     @property
     def lora(self) -> Lora:

@@ -111,8 +111,8 @@ class Fsdp:
     )
     offload: Literal["none", "cpu"] = setting(
         "none",
-        doc="cpu holds the shares in the machine's memory, where the optimizer then steps, and only a layer's "
-        "weights on the GPU: slow, for models that fit in no other way.",
+        doc="cpu holds the shares in the machine's memory, where the optimizer then steps, and only a "
+        "layer's weights on the GPU: slow, for models that fit in no other way.",
     )
 
 

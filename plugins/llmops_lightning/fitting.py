@@ -87,6 +87,8 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
+            # what a layer gives is read here, and never written into
+            warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

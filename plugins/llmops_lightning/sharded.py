@@ -30,6 +30,12 @@ class InPlace(SingleDeviceStrategy):
     def model_to_device(self) -> None:
         """Nothing: shares lie on the device, or were offloaded from it."""
 
+    def teardown(self) -> None:
+        """What the trainer's own does, but for moving the network to the CPU, which shares do not bear."""
+        self.precision_plugin.teardown()
+        self.accelerator.teardown()
+        self.checkpoint_io.teardown()
+
 
 class Sharded:
     """A share of it in each process; gradients are summed into the shares."""
@@ -44,7 +50,7 @@ class Sharded:
         self.accelerator = accelerator
         self.waits = chosen.reduce == "step"
         self.device = torch.device("cuda", team.local) if accelerator == "gpu" else torch.device("cpu")
-        shard(learner, team, self.device, offload=chosen.offload)
+        shard(learner, team, self.device, offload=chosen.offload == "cpu")
 
     @property
     def trainer(self) -> Mapping[str, Any]:

@@ -64,6 +64,12 @@ BROKEN = [
     (gpu(tuning=Lora(quantise="nf4"), compile=True), SERVER, "tuning.quantise", "not been tried in compiled"),
     (gpu(tuning=Lora(quantise="nf4")), Known(nvidia=True), "tuning.quantise", "bitsandbytes"),
     (gpu(tuning=Lora(quantise="nf4", merge=True)), SERVER, "tuning.merge", "does not answer the same"),
+    (
+        spread(Part("train/strategy", "fsdp", Fsdp(offload="cpu"))),
+        PLAIN,
+        "strategy.offload",
+        "memory already",
+    ),
     ({"precision": "bf16"}, PLAIN, "precision", "no bf16"),
     ({"tuning": Lora(frozen="bf16")}, PLAIN, "tuning.frozen", "no bf16"),
     ({"tuning": Lora(frozen="bf16", merge=True)}, SERVER, "tuning.merge", "over rounded weights"),

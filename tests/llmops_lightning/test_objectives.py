@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from llmops_core.artifacts import Dataset, Model
 from llmops_core.errors import DataError, StepError
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
-from llmops_lightning.config import Full, Lora, Pretrain, Seq2seq, Sft
+from llmops_lightning.config import Fsdp, Full, Lora, Pretrain, Seq2seq, Sft
 from llmops_lightning.objective import Example, Tokens
 from llmops_lightning.pretrain import PretrainObjective
 from llmops_lightning.seq2seq import Seq2seqObjective
@@ -154,6 +155,7 @@ def encoding_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> 
         d_ff=64,
         num_layers=1,
         num_heads=4,
+        dropout_rate=0.0,
         decoder_start_token_id=tokenizer.eos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -188,6 +190,20 @@ def test_a_model_with_an_encoder_is_tuned_by_its_own_objective_only(
     assert json.loads((tuned.folder / "adapter_config.json").read_text())["task_type"] == "SEQ_2_SEQ_LM"
     with pytest.raises(StepError, match="Choose the objective seq2seq"):
         train(settings(), make_run("sft"), model=encoding_model, data=data)
+
+
+def test_a_model_with_an_encoder_learns_the_same_when_processes_share_its_weights(
+    encoding_model: Model, data: Dataset, make_run: MakeRun, settings: Any
+) -> None:
+    objective = Part("train/objective", "seq2seq", Seq2seq())
+    plain = settings(objective=objective, tuning=Full(), max_steps=3)
+    shared = replace(plain, strategy=Part("train/strategy", "fsdp", Fsdp(accelerator="cpu")))
+    curves = []
+    for name, config in (("plain", plain), ("shared", shared)):
+        tuned = train(config, make_run(name), model=encoding_model, data=data)
+        curves.append(list(map(json.loads, (tuned.folder / "training.jsonl").read_text().splitlines())))
+    for one, other in zip(*curves, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
 
 
 def test_a_model_without_an_encoder_is_not_tuned_as_one_with(

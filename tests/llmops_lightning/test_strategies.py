@@ -28,7 +28,7 @@ Settings = Callable[..., LightningTrain]
 Gradients = Mapping[int, Mapping[str, torch.Tensor]]
 
 FSDP = Part("train/strategy", "fsdp", Fsdp(processes=2, accelerator="cpu"))
-FSDP_ONCE = Part("train/strategy", "fsdp", Fsdp(processes=2, accelerator="cpu", reduce="step", offload=True))
+FSDP_ONCE = Part("train/strategy", "fsdp", Fsdp(processes=2, accelerator="cpu", reduce="step", offload="cpu"))
 STRATEGIES = [pytest.param(FSDP, FSDP_ONCE, id="fsdp")]
 """Of each strategy: two processes, and two with its other choices."""
 
