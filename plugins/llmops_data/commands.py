@@ -13,6 +13,9 @@ import click
 if TYPE_CHECKING:
     from llmops_core.store import Store
 
+SHOWN = 7
+"""Counts of a kind on one line."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 tokenizer_option = click.option(
@@ -86,6 +89,8 @@ def list_command(store: Store, as_json: bool) -> None:
 def show(store: Store, dataset: str, tokenizer: Path | None, as_json: bool) -> None:
     """A dataset: where it comes from, its funnel, its numbers."""
     from llmops_core import listing, wording
+    from llmops_data.comparing import plainly
+    from llmops_data.lines import every
     from llmops_data.profile import profile
     from llmops_data.tokens import measure
     from llmops_data.versions import version
@@ -101,15 +106,36 @@ def show(store: Store, dataset: str, tokenizer: Path | None, as_json: bool) -> N
         ("parent", parent),
         ("tags", ", ".join(found.tags) or "none"),
         ("shape", found.dataset.shape),
-        (
-            "characters",
-            ", ".join(f"{name} {value:,.0f}" for name, value in numbers["characters"]["all"].items()),
-        ),
-        ("languages", ", ".join(f"{name} {count:,}" for name, count in [*numbers["languages"].items()][:6])),
-        *((f"  {entry['step']}", f"{entry['rows']:>9,}  {entry['note']}") for entry in found.dataset.funnel),
+        *_numbers_told(numbers),
     ]
     click.echo(listing.columns(rows))
+    steps = [(entry["step"], f"{entry['rows']:>9,}", entry.get("note", "")) for entry in found.dataset.funnel]
+    click.echo("\nrows left by each step\n" + listing.columns(steps) if steps else "")
+    example = next((line for _, line in every(found.dataset)), b"")
+    if example:
+        _say(f"\nthe first row\n  {plainly(json.loads(example))}")
     return None
+
+
+def _numbers_told(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a profile says, a line each."""
+    lengths = numbers["lengths"]
+    told = [(lengths["unit"], _listed(lengths["quantiles"]["all"]))]
+    told.append(("characters", _listed(numbers["characters"]["all"])))
+    sampled = numbers["sampled"] < sum(numbers["rows"].values()) and not numbers["languages_of_all"]
+    of = f" (of {numbers['sampled']:,} rows)" if sampled else ""
+    told.append(("languages", _listed(numbers["languages"]) + of))
+    for name, counts in {"sources": numbers["sources"], **numbers["labels"]}.items():
+        told.append((name, _listed({value: sum(splits.values()) for value, splits in counts.items()})))
+    found = numbers["duplicates"]
+    again = f"{found['copies']:,} copies, {found['across_splits']:,} rows in two splits"
+    told.append(("duplicates", f"{again}, {numbers['alike']['rows']:,} nearly the same as another"))
+    return told
+
+
+def _listed(counts: Mapping[str, float]) -> str:
+    shown = ", ".join(f"{name} {value:,.0f}" for name, value in [*counts.items()][:SHOWN])
+    return shown + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
 
 
 @data.command()

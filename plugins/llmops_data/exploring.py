@@ -159,7 +159,7 @@ def _quantile(name: str) -> str:
 
 
 def _languages(numbers: Mapping[str, Any]) -> Iterator[Content]:
-    if sum(numbers["languages"].values()) <= numbers["sampled"]:
+    if not numbers["languages_of_all"]:
         yield _sampled(numbers)
     if numbers["languages"]:
         yield bars("Language", numbers["languages"])

@@ -94,10 +94,11 @@ def counted_by(dataset: Dataset, fact: str) -> dict[str, dict[str, int]]:
     }
 
 
-def _languages(dataset: Dataset) -> dict[str, dict[str, int]]:
+def _languages(dataset: Dataset) -> dict[str, Any]:
     """The languages of all rows, where a step found them: in place of the sample's."""
     known = counted_by(dataset, "language")
-    return {"languages": {name: sum(one.values()) for name, one in known.items()}} if known else {}
+    found = {"languages": {name: sum(one.values()) for name, one in known.items()}} if known else {}
+    return {**found, "languages_of_all": bool(known)}
 
 
 def personal(dataset: Dataset) -> dict[str, dict[str, int]]:
