@@ -22,7 +22,12 @@ LOGGERS = (
     "pytorch_lightning.utilities.rank_zero",
     "lightning.fabric",
 )
-PRECISION: Mapping[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+PRECISION: Mapping[str, Literal["32-true", "bf16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp8": "bf16-mixed",
+}
+"""Mixed, never bf16-true: that would round adapters, which are fp32, and what they learn."""
 
 
 class Interruption(lightning.Callback):

@@ -18,7 +18,8 @@ from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_lightning.checkpoints import Checkpoint
 from llmops_lightning.config import LightningTrain
-from llmops_lightning.objective import Objective
+from llmops_lightning.isolation import Pack, isolates
+from llmops_lightning.objective import Batch, Objective
 from llmops_lightning.optimizing import groups_of
 from llmops_lightning.planner import Planned
 from llmops_lightning.schedules import learning_rate
@@ -61,6 +62,7 @@ class Training(lightning.LightningModule):
         self.rows: list[Mapping[str, float]] = []
         self.learned: Weights = {}
         self.validation = Validation()
+        self.packs: Sequence[Pack] = ()
         self.team = Team()
         self.spread: Spread
         self.resumed: Checkpoint | None = None
@@ -86,6 +88,7 @@ class Training(lightning.LightningModule):
         self.begin()
         found, self.resumed = self.resumed, None
         self.spread.start(found and found.weights, found and found.state)
+        self._expect_isolation()
         self.learner.train()
         self.run.progress(self.done, self.total)
         self._validate_if_due()
@@ -139,6 +142,21 @@ class Training(lightning.LightningModule):
         due = done in (0, self.total) or (every is not None and done % every == 0)
         if self.validation.weight and due and not validated(self.rows, done):
             self._validate()
+
+    def _expect_isolation(self) -> None:
+        def loss(batch: Batch) -> float:
+            return self.spread.loss(on(self.device, [MicroBatch(batch)]))
+
+        if not self.packs:
+            return
+        with self.trainer.precision_plugin.forward_context(), evaluating(self.learner):
+            isolated = isolates(loss, self.learner.objective, self.packs)
+        if not isolated:
+            raise StepError(
+                "the examples of a pack would see each other with this model and this attention",
+                where=self.run.step,
+                remedy=f"Set {self.run.step}.batching=buckets, or another attention.",
+            )
 
     def _validate(self) -> None:
         batches = on(self.device, self.validation.batches)

@@ -13,9 +13,10 @@ from llmops_lightning import checkpoints
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.checkpoints import Checkpoint
 from llmops_lightning.fitting import fit
+from llmops_lightning.isolation import first_packs
 from llmops_lightning.memory import peak, recomputes
 from llmops_lightning.module import Training, Wishes
-from llmops_lightning.network_modes import draws_random_numbers, recompute
+from llmops_lightning.network_modes import computing, draws_random_numbers, recompute
 from llmops_lightning.noise import noisy_embeddings
 from llmops_lightning.preemption import Preemption
 from llmops_lightning.spread import Weights
@@ -42,8 +43,19 @@ def run_steps(
     loader.start = training.done
     if recomputes(training, loader.plan.summary["worst_batch"]):
         recompute(network, random=config.neftune > 0 or draws_random_numbers(network))
+    if config.batching == "packs":
+        training.packs = first_packs(loader)
+    lengths = loader.examples.lengths
+    with computing(network, config, run, one_shape=int(lengths.min()) == int(lengths.max())):
+        _take_steps(training, loader, strategy, Keeper(training, known))
+    if training.team.leads:
+        run.metric("memory_held", peak())
+    return kept(training)
+
+
+def _take_steps(training: Training, loader: StepLoader, strategy: Strategy, keeper: Keeper) -> None:
+    config, network, found = training.config, training.learner.network, training.resumed
     training.spread = strategy.spread(training.learner, config, training.team)
-    keeper = Keeper(training, known)
     preemption = Preemption(keeper.save, together=not training.spread.reads_alone)
     with contextlib.closing(training.spread), preemption, noisy_embeddings(network, config.neftune):
         training.begin, training.updating = preemption.begin, preemption.updating
@@ -53,9 +65,6 @@ def run_steps(
             training.learned = found.weights
         else:
             fit(training, loader)
-    if training.team.leads:
-        run.metric("memory_held", peak())
-    return kept(training)
 
 
 def kept(training: Training) -> Weights:

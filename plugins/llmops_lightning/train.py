@@ -16,7 +16,6 @@ from llmops_core.errors import DataError, StepError
 from llmops_core.step import StepRun
 from llmops_lightning.assisting import assist, brief
 from llmops_lightning.batches import StepLoader
-from llmops_lightning.causal import isolates_packs
 from llmops_lightning.config import LightningTrain
 from llmops_lightning.crew import crew, expect_even, joined
 from llmops_lightning.encoding import Encoded, Encoder
@@ -117,7 +116,7 @@ def prepare(
     examples = encoder.encode(data, "train", config.max_rows)
     pack = None
     if config.batching == "packs":
-        _expect_packs(objective, network, run)
+        _expect_packs(objective, run)
         pack = max(length, config.pack_length or length)
     schedule = Schedule(config.epochs, config.batch_size, config.accumulate, run.seed, config.max_steps, pack)
     plan = write_plan(run.scratch, examples, schedule)
@@ -127,10 +126,10 @@ def prepare(
     return Prepared(objective, examples, plan, validation)
 
 
-def _expect_packs(objective: Objective, network: nn.Module, run: StepRun) -> None:
-    if not (objective.packs and isolates_packs(network)):
+def _expect_packs(objective: Objective, run: StepRun) -> None:
+    if not objective.packs:
         raise StepError(
-            "the examples of a pack would see each other with this model and objective",
+            "this objective's examples cannot share a row",
             where=run.step,
             remedy=f"Set {run.step}.batching=buckets.",
         )

@@ -83,7 +83,6 @@ def test_gradients_pass_through_four_bits_also_after_an_answer(broad: Model) -> 
     ids = torch.arange(1, 41).view(2, 20)
     for plain in (False, True):
         network = load_network(broad, **LoraTuning(QLORA).loading)
-        assert causal.isolates_packs(network)
         answers(network)
         if plain:
             network = dequantised(network)
