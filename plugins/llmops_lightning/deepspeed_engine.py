@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -99,6 +100,8 @@ def _library(device: str) -> Any:
     if deepspeed.get_accelerator().device_name() != device:
         kind = importlib.import_module(f"deepspeed.accelerator.{device}_accelerator")
         deepspeed.accelerator.set_accelerator(getattr(kind, f"{device.upper()}_Accelerator")())
+    # that it skips a step whose gradients are no numbers is ours to tell
+    deepspeed.utils.logger.setLevel(logging.ERROR)
     # what it could compile: an exchange between processes on a CPU would be, for minutes
     deepspeed.ops.__compatible_ops__ = {}
     return deepspeed

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from llmops_core.errors import StepError
 from llmops_core.step import StepRun
 from llmops_lightning.causal import bare_network
-from llmops_lightning.weights import load_folder, quiet
+from llmops_lightning.weights import load_folder, plain, quiet
 
 TOLERANCE = 2e-3
 """The most that a log-probability may move. Rounding in fp32 moves it by about 1e-4."""
@@ -59,7 +59,7 @@ def export(
     `live` is what was answered while training. Raises StepError when the files answer otherwise.
     """
     transformer: Any = network
-    with quiet():
+    with quiet(), plain():
         transformer.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     for file in folder.glob("*.safetensors"):
