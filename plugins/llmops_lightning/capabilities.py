@@ -110,11 +110,19 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "strategy.offload",
         lambda setup: (
-            setup.strategy == "fsdp"
-            and getattr(setup.config.strategy.config, "offload", "none") == "cpu"
-            and setup.device == "cpu"
+            getattr(setup.config.strategy.config, "offload", "none") == "cpu" and setup.device == "cpu"
         ),
         "shares of weights that learn on the CPU are in its memory already",
+        "Set it to none.",
+        of_machine=True,
+    ),
+    Rule(
+        "strategy.offload_weights",
+        lambda setup: (
+            getattr(setup.config.strategy.config, "offload_weights", "none") == "cpu"
+            and setup.device == "cpu"
+        ),
+        "weights that compute on the CPU are in its memory already",
         "Set it to none.",
         of_machine=True,
     ),

@@ -124,8 +124,8 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
-    """For a network that nothing wraps: spares its saving the import of DeepSpeed, seconds where there is one,
-    to ask whether that does."""
+    """For a network that nothing wraps: saving it does not import DeepSpeed, which takes seconds, to ask
+    whether that does."""
     from accelerate.utils import other
 
     before = other.is_deepspeed_available

@@ -11,7 +11,17 @@ import pytest
 from llmops_core.settings import Part
 from llmops_lightning.capabilities import RULES, problems
 from llmops_lightning.choices import OLDER, Machine
-from llmops_lightning.config import Ddp, Fsdp, Full, LightningTrain, Lora, Seq2seq, SingleStrategy, Zero2
+from llmops_lightning.config import (
+    Ddp,
+    Fsdp,
+    Full,
+    LightningTrain,
+    Lora,
+    Seq2seq,
+    SingleStrategy,
+    Zero2,
+    Zero3,
+)
 
 Settings = Callable[..., LightningTrain]
 
@@ -25,6 +35,7 @@ class Known(Machine):
     computes_bf16: bool = False
     computes_fp8: bool = True
     compiles: bool = True
+    reads_disks_ahead: bool = True
     modules: tuple[str, ...] = ()
 
     def has(self, module: str) -> bool:
@@ -51,6 +62,10 @@ DDP = Part("train/strategy", "ddp", Ddp(processes=2))
 ZERO = Part("train/strategy", "deepspeed_zero2", Zero2(processes=2))
 
 
+def zero_3(**chosen: Any) -> dict[str, Any]:
+    return {"strategy": Part("train/strategy", "deepspeed_zero3", Zero3(**chosen))}
+
+
 def spread(strategy: Part, **changes: Any) -> dict[str, Any]:
     return {"strategy": strategy, **changes}
 
@@ -70,6 +85,17 @@ BROKEN = [
         "strategy.offload",
         "memory already",
     ),
+    (zero_3(offload="cpu"), PLAIN, "strategy.offload", "memory already"),
+    (zero_3(offload_weights="cpu"), PLAIN, "strategy.offload_weights", "memory already"),
+    (zero_3(offload_weights="nvme"), SERVER, "strategy.nvme_path", "nothing says where"),
+    (zero_3(offload="cpu", nvme_path="/fast"), SERVER, "strategy.nvme_path", "it has no effect"),
+    (
+        zero_3(offload="nvme", nvme_path="/fast"),
+        replace(SERVER, reads_disks_ahead=False),
+        "strategy.offload",
+        "needs libaio",
+    ),
+    (spread(ZERO, threads=2), SERVER, "threads", "share weights or gradients"),
     ({"precision": "bf16"}, PLAIN, "precision", "no bf16"),
     ({"tuning": Lora(frozen="bf16")}, PLAIN, "tuning.frozen", "no bf16"),
     ({"tuning": Lora(frozen="bf16", merge=True)}, SERVER, "tuning.merge", "over rounded weights"),
@@ -137,6 +163,8 @@ GOOD: list[tuple[dict[str, Any], Machine]] = [
     ({"optimizer": "adamw8bit"}, Known(modules=("bitsandbytes",))),
     ({"compile": True, "threads": 1, "attention": "eager"}, PLAIN),
     (spread(FSDP, compile=True, precision="bf16", attention="flash", batching="packs"), SERVER),
+    (zero_3(offload="nvme", offload_weights="nvme", nvme_path="/fast"), SERVER),
+    (spread(ZERO, threads=1, recompute=True, neftune=5.0, tuning=Lora(dora=True, merge=True)), PLAIN),
     (spread(ZERO, precision="bf16", attention="flex", batching="packs"), SERVER),
     (gpu(**FP8, attention="flash"), SERVER),
     (spread(DDP, **FP8, tuning=Full(), optimizer="adamw8bit"), SERVER),

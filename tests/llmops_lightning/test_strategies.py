@@ -19,7 +19,7 @@ from llmops_core.artifacts import Dataset, Model
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_lightning import crew
-from llmops_lightning.config import Fsdp, Full, LightningTrain, Lora
+from llmops_lightning.config import Fsdp, Full, LightningTrain, Lora, Zero, Zero2, Zero3
 from llmops_lightning.train import train
 from llmops_lightning.weights import load_network
 
@@ -29,7 +29,16 @@ Gradients = Mapping[int, Mapping[str, torch.Tensor]]
 
 FSDP = Part("train/strategy", "fsdp", Fsdp(processes=2, accelerator="cpu"))
 FSDP_ONCE = Part("train/strategy", "fsdp", Fsdp(processes=2, accelerator="cpu", reduce="step", offload="cpu"))
-STRATEGIES = [pytest.param(FSDP, FSDP_ONCE, id="fsdp")]
+ZERO_1 = Part("train/strategy", "deepspeed_zero1", Zero(processes=2, accelerator="cpu"))
+ZERO_2 = Part("train/strategy", "deepspeed_zero2", Zero2(processes=2, accelerator="cpu", offload="cpu"))
+ZERO_3 = Part("train/strategy", "deepspeed_zero3", Zero3(processes=2, accelerator="cpu"))
+OFFLOADED = Zero3(processes=2, accelerator="cpu", offload="cpu", offload_weights="cpu")
+ZERO_3_OFFLOADED = Part("train/strategy", "deepspeed_zero3", OFFLOADED)
+STRATEGIES = [
+    pytest.param(FSDP, FSDP_ONCE, id="fsdp"),
+    pytest.param(ZERO_1, ZERO_2, id="zero1and2"),
+    pytest.param(ZERO_3, ZERO_3_OFFLOADED, id="zero3"),
+]
 """Of each strategy: two processes, and two with its other choices."""
 
 ROWS = 22
