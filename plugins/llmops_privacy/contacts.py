@@ -49,9 +49,9 @@ PHONE_WORDS = words(
 )  # fmt: skip
 DATE = re.compile(r"(?:19|20)\d\d[-./ ]\d\d?[-./ ]\d\d?|\d\d?[-./ ]\d\d?[-./ ](?:19|20)\d\d")
 DIGITS = re.compile(r"\d+")
-NETWORK_WORDS = words(
-    "ip", "address", "addresses", "host", "server", "login", "logged", "client", "from", "adresse"
-)
+NETWORK_WORDS = words("ip", "address", "addresses", "host", "server", "login", "logged", "client", "adresse")
+LONG = 9
+"""Digits from which a number in its own country is one without a 0 before it."""
 PLAIN_PHONE, WRITTEN_PHONE = 0.35, 0.7
 """A number of a valid form alone; and one written the way its country writes it."""
 
@@ -142,12 +142,17 @@ def _number(said: str, regions: tuple[str, ...]) -> tuple[str, bool]:
         value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         if phonenumbers.is_valid_number(number):
             usual = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-            if abroad or (not said.isdigit() and _groups(said) == _groups(usual)):
+            if abroad or (_tells(said) and _groups(said) == _groups(usual)):
                 return value, True
             valid = valid or value
         elif abroad and phonenumbers.is_possible_number(number):
             return value, False  # plans change, and what is known of them is older
     return valid, False
+
+
+def _tells(number: str) -> bool:
+    """Whether groups of digits could be a telephone number's: two years with a dash between are none."""
+    return not number.isdigit() and (number[0] in "0(" or sum(map(str.isdigit, number)) >= LONG)
 
 
 def _groups(number: str) -> list[int]:

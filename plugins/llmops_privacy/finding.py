@@ -14,7 +14,7 @@ BEFORE, AFTER = 48, 24
 """Letters around a match in which words count that tell what it is."""
 DOUBT = re.compile(
     r"\b(?:order|invoice|ticket|tracking|serial|article|item|part|model|version|release|build|isbn|issn|ean|"
-    r"sku|batch|lot|port|chapter|section|bestell\w*|rechnung\w*|artikel\w*|sendungs\w*|commande|facture|"
+    r"sku|batch|lot|port|chapter|section|oid|object\w*|rfcs?|pep|bugs?|issues?|error|bestell\w*|rechnung\w*|artikel\w*|sendungs\w*|commande|facture|"
     r"pedido|factura|ordine|fattura|bestelling|factuur|fatura)\b|\bv\.?$|[$€£¥]\s*$",
     re.IGNORECASE,
 )
