@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from llmops_lightning import cross_entropy
 from llmops_lightning.objective import NO_LOSS, Batch, Example
 
 
@@ -57,17 +57,12 @@ def loss(model: nn.Module, batch: Batch, *, head_waits: bool, smoothing: float =
     learned = targets != NO_LOSS
     bare = bare_network(model)
     inputs = {"input_ids": batch["ids"], "position_ids": batch.get("positions"), "use_cache": False}
+    smoothing = smoothing if model.training else 0.0
     if head_waits:
-        hidden = bare.get_decoder()(**inputs).last_hidden_state
-        scores = bare.get_output_embeddings()(hidden[:, :-1][learned])
-    else:
-        scores = bare(**inputs).logits[:, :-1][learned]
-    return functional.cross_entropy(
-        scores.float(),
-        targets[learned],
-        reduction="sum",
-        label_smoothing=smoothing if model.training else 0.0,
-    )
+        hidden = bare.get_decoder()(**inputs).last_hidden_state[:, :-1][learned]
+        return cross_entropy.summed(bare.get_output_embeddings(), hidden, targets[learned], smoothing)
+    scores = bare(**inputs).logits[:, :-1][learned]
+    return cross_entropy.of_scores(scores, targets[learned], smoothing)
 
 
 def bare_network(model: nn.Module) -> Any:
