@@ -206,7 +206,7 @@ def key_document(plugins: Plugins, trial: Trial, config: Any) -> dict[str, Any]:
 
 
 def with_secrets(config: Any) -> Any:
-    """A config in which every field that takes a secret has one."""
+    """A config in which every field that takes one secret has one; a mapping of several stays as it is."""
     if isinstance(config, Part):
         return dataclasses.replace(config, config=with_secrets(config.config))
     if isinstance(config, Mapping):
@@ -216,7 +216,7 @@ def with_secrets(config: Any) -> Any:
     changed: dict[str, Any] = {}
     for one in dataclasses.fields(config):
         value = getattr(config, one.name)
-        wanted = declared(one).secret and not value
+        wanted = declared(one).secret and not value and not isinstance(value, Mapping)
         changed[one.name] = f"${{secret:{SECRET}}}" if wanted else with_secrets(value)
     return dataclasses.replace(config, **changed)
 

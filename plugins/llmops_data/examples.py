@@ -15,5 +15,6 @@ def examples(material: Material) -> Mapping[str, Example]:
     return {
         "data=dialogues": Example({"source": str(rows)}),
         "data/step=quality": Example(loose),
+        "data/step=semantic": Example({"model": f"file:{material.model.folder}"}),
         "data/step=decontaminate": Example({"against": {"kit": {"address": f"file:{others}"}}}),
     }

@@ -30,7 +30,8 @@ from llmops_data.buckets import (
 )
 from llmops_data.config import Near
 from llmops_data.digests import Copies
-from llmops_data.rows import Chosen, Links, Outcome, Row
+from llmops_data.linking import left, together
+from llmops_data.rows import Outcome, Row
 from llmops_data.sketches import Pieces, bands_for, ordered, pieces, plain, similarity, sketched
 
 NEIGHBOURS = 32
@@ -42,20 +43,9 @@ REMEMBERED = 1 << 19
 
 def near(config: Near, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
     """Drop each row that is nearly an earlier one that stayed, or only tell which belong together."""
-    kept = np.ones(len(rows), bool)
-    together = np.zeros(len(rows), bool)
-    links = Links(rows, run.scratch)
-    for first, second, alike in pairs(Texts(rows, config), config, run.scratch):
-        # Equal shingles resemble the same earlier row, so the second goes even where the first has gone.
-        dropped = config.action == "drop" and bool(kept[first] or alike == 1.0)
-        if dropped:
-            kept[second] = False
-        together[first] = together[second] = True
-        links.add(first, second, round(alike, 4), dropped)
     what = "near duplicates" if config.compare == "row" else "rows with nearly the same prompt"
-    if config.action == "group":
-        return Outcome(rows, f"{np.count_nonzero(together):,} {what} kept together", links)
-    return Outcome(Chosen(rows, kept), f"{np.count_nonzero(~kept):,} {what} left out", links)
+    found = pairs(Texts(rows, config), config, run.scratch)
+    return (left if config.action == "drop" else together)(found, rows, run, what)
 
 
 class Texts(Iterable[str]):
