@@ -1,8 +1,9 @@
 """The data stage: near-duplicates against their peers, and the whole pipeline at growing sizes.
 
-    python -m benchmarks.data [--peers] [--rows 10000,100000,1000000]
+    python -m benchmarks.data [--peers] [--rows 10000,100000,1000000] [--model FOLDER]
 
-With --peers datasketch must be installed. Each size runs in a process of its own, so that its peak memory
+With --peers datasketch must be installed. --model names an embedding model (all-MiniLM-L6-v2) for the step
+`semantic`. Each size runs in a process of its own, so that its peak memory
 is its own. Rates are per CPU second, so that a busy machine tells nearly the same.
 """
 
@@ -25,8 +26,10 @@ from benchmarks.measuring import keep
 
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
 TARGET = 20_000
-DOCUMENTS, WORDS, CHECKED, RUNS = 10_000, 400, 600, 5
+DOCUMENTS, WORDS, CHECKED, RUNS, EMBEDDED = 10_000, 400, 600, 5, 500
 THRESHOLD = 0.8
+TWO_WORKERS = 100_000
+"""Rows of the pipeline that is run in two processes."""
 VARIANTS = 0.2
 """The share of documents that are another one with up to 30 words changed."""
 
@@ -49,9 +52,11 @@ def documents(count: int, seed: int = 1) -> list[str]:
 
 
 def cpu() -> float:
-    """User and system seconds of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    """User and system seconds of this process and of those it started that have ended."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def peak_mb() -> int:
@@ -197,18 +202,20 @@ def write_rows(path: Path, count: int) -> None:
             file.write(json.dumps(said) + "\n")
 
 
-def pipeline(source: str) -> None:
-    """Read, clean, deduplicate, split and write one file; prints what it took."""
+def pipeline(source: str, workers: int) -> None:
+    """Read, clean, deduplicate, redact, split and write one file; prints what it took."""
     from llmops_core.settings import Part
     from llmops_core.step import StepRun
     from llmops_data import config as configs
     from llmops_data.dialogues import dialogues
+    from llmops_privacy.config import PersonalData
 
     folder = Path(source).parent
     steps = {
         "normalise": Part("data/step", "normalise", configs.Normalise()),
         "exact": Part("data/step", "exact", configs.Exact()),
         "near": Part("data/step", "near", configs.Near(threshold=0.8)),
+        "redact": Part("data/step", "personal_data", PersonalData()),
         "length": Part("data/step", "length", configs.Length(min_characters=100)),
     }
     (folder / "out").mkdir()
@@ -216,17 +223,20 @@ def pipeline(source: str) -> None:
     def load(part: Part) -> Any:
         from importlib import import_module
 
-        return getattr(import_module(f"llmops_data.{part.use}"), part.use)
+        module = "parallel" if part.group == "data/engine" else part.use
+        package = "llmops_privacy" if part.use == "personal_data" else "llmops_data"
+        return getattr(import_module(f"{package}.{module}"), part.use)
 
     run = StepRun(
         folder=folder / "out", scratch=folder / "scratch", cache=folder / "cache", state=folder, loader=load
     )
     before = peak_mb()
     began, used = time.perf_counter(), cpu()
-    made = dialogues(configs.DialogueData(source=source, steps=steps), run)
+    made = dialogues(configs.DialogueData(source=source, steps=steps, workers=workers), run)
     result = {
         "rows": made.funnel[0]["rows"],
         "left": sum(made.rows.values()),
+        "workers": workers,
         "cpu_seconds": round(cpu() - used, 2),
         "wall_seconds": round(time.perf_counter() - began, 2),
         "imports_mb": before,
@@ -235,12 +245,40 @@ def pipeline(source: str) -> None:
     print(json.dumps(result))
 
 
-def at_size(count: int) -> dict[str, Any]:
+def semantic(model: str) -> dict[str, Any]:
+    """Rows a CPU second, from texts to groups, by the length of the texts; one thread."""
+    import torch
+
+    from llmops_data.config import Semantic
+    from llmops_data.embedding import Embedder
+    from llmops_data.semantic import pairs
+    from llmops_data.vectors import Rows
+
+    torch.set_num_threads(1)
+    config = Semantic(model=f"file:{model}")
+    embed = Embedder(Path(model), config.max_tokens, config.batch)
+    words = (Path(model) / "vocab.txt").read_text("utf-8").split()[2000:12000]
+    chance = random.Random(6)
+
+    def find(texts: Sequence[str]) -> int:
+        with tempfile.TemporaryDirectory() as folder, Rows(Path(folder), embed.width) as vectors:
+            vectors.add(embed(texts))
+            return len(list(pairs(vectors, config)))
+
+    result: dict[str, Any] = {"model": "all-MiniLM-L6-v2", "rows": EMBEDDED}
+    for length in (10, 50, 200):
+        texts = [" ".join(chance.choices(words, k=length)) for _ in range(EMBEDDED)]
+        rates = sorted(rate(texts, find)[0] for _ in range(3))
+        result[f"rows_of_{length}_words_per_cpu_second"] = round(rates[1], 1)
+    return result
+
+
+def at_size(count: int, workers: int = 1) -> dict[str, Any]:
     """One size in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         write_rows(path, count)
-        words = [sys.executable, "-m", "benchmarks.data", "--pipeline", str(path)]
+        words = [sys.executable, "-m", "benchmarks.data", "--pipeline", str(workers), str(path)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         found: dict[str, Any] = json.loads(done.stdout)
         return {**found, "file_mb": path.stat().st_size >> 20}
@@ -249,7 +287,7 @@ def at_size(count: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, keep."""
     if "--pipeline" in sys.argv:
-        pipeline(sys.argv[-1])
+        pipeline(sys.argv[-1], int(sys.argv[-2]))
         return
     said = sys.argv[sys.argv.index("--rows") + 1] if "--rows" in sys.argv else "10000,100000"
     near = near_duplicates("--peers" in sys.argv)
@@ -267,7 +305,13 @@ def main() -> None:
         for earlier, later in pairwise(sizes)
     ]
     print(json.dumps(growth))
-    print(keep("data", {"near_duplicates": near, "pipeline": sizes, "growth": growth}))
+    two = at_size(TWO_WORKERS, workers=2)
+    print(json.dumps(two))
+    found = {"near_duplicates": near, "pipeline": sizes, "growth": growth, "two_workers": two}
+    if "--model" in sys.argv:
+        found["semantic"] = semantic(sys.argv[sys.argv.index("--model") + 1])
+        print(json.dumps(found["semantic"]))
+    print(keep("data", found))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Literal
 
 from llmops_core.address import parse
 from llmops_core.errors import AddressError
-from llmops_core.settings import Part, parts, setting
+from llmops_core.settings import Part, part, parts, setting
 
 CREDENTIALS = ("key", "secret", "token", "password", "account_key", "sas_token", "connection_string")
 """Options of file systems that only a secret may fill."""
@@ -165,9 +165,13 @@ class DialogueData:
     )
     workers: int = setting(
         1,
-        doc="Processes for the steps that look at one row at a time, where there are rows enough.",
+        doc="Processes of this machine for the steps that look at one row at a time, where there are rows "
+        "enough. The engine ray has its own setting.",
         at_least=1,
         output=False,
+    )
+    engine: Part = part(
+        "data/engine", "local", doc="Where the steps run that look at one row at a time.", output=False
     )
     examples: int = setting(
         100, doc="How many duplicates are shown in duplicates.jsonl.", unit="pairs", at_least=0
@@ -178,6 +182,41 @@ class DialogueData:
             raise ValueError("there is no source: set source=PATH, or sources.NAME.address")
         if self.source is not None and "source" in self.sources:
             raise ValueError("the name sources.source is taken by source; give it another")
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes of this machine, as many as `workers` says."""
+
+
+@dataclass(frozen=True)
+class Ray:
+    """A Ray cluster; rows travel to it and back, so its machines need share no disk."""
+
+    address: str = setting(
+        "local",
+        doc="auto: the cluster that this machine is part of; HOST:PORT: one of several; local: one of this "
+        "machine alone, started and stopped by the step.",
+        output=False,
+    )
+    tasks: int = setting(
+        0, doc="The most tasks at once; 0: as many as the cluster has CPUs for.", at_least=0, output=False
+    )
+    cpus: float = setting(1, doc="What a task asks for.", unit="CPUs", above=0, output=False)
+    rows: int = setting(
+        8000,
+        doc="What a task is given, about: whole batches of rows as they are kept.",
+        unit="rows",
+        at_least=1,
+        output=False,
+    )
+
+    def __post_init__(self) -> None:
+        if "://" in self.address:
+            raise ValueError(
+                "Ray Data does not go through Ray Client: run llmops on a machine of the cluster (ray job "
+                "submit does), with address: auto"
+            )
 
 
 @dataclass(frozen=True)

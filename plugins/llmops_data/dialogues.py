@@ -33,9 +33,10 @@ def dialogues(config: DialogueData, run: StepRun) -> Dataset:
     whole = len(config.steps) + 2
     run.progress(0, whole)
     passed = [mixed(config, run, read_sources(config, run))]
-    for one in pass_through(config.steps, run, passed[0], config.workers):
-        passed.append(one)
-        run.progress(len(passed) - 1, whole)
+    with run.load(config.engine)(config.engine.config, run, config.workers) as engine:
+        for one in pass_through(config.steps, run, passed[0], engine):
+            passed.append(one)
+            run.progress(len(passed) - 1, whole)
     reused = [one.name for one in passed[1:] if one.reused]
     if reused:
         run.log(f"unchanged and taken from before: {', '.join(reused)}")

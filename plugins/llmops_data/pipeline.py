@@ -17,11 +17,12 @@ from llmops_core.keys import digest as digest_of
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_core.store import Store
-from llmops_data import parallel
+from llmops_data.parallel import Engine, Processes
 from llmops_data.rows import Link, Outcome, Row, told
 from llmops_data.stored import RowsWriter, StoredLinks, StoredRows, write_links
 
 ROWS, LINKS = "rows.arrow", "links.jsonl"
+HERE = Processes(1)
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,25 @@ class Passed:
 
 @dataclass(frozen=True)
 class Before:
-    """The rows that a step is given, and how many processes may look at them."""
+    """The rows that a step is given, and where they may be looked at."""
 
     rows: StoredRows
-    workers: int
+    engine: Engine
 
 
-def pass_through(steps: Mapping[str, Part], run: StepRun, read: Passed, workers: int = 1) -> Iterator[Passed]:
+def pass_through(
+    steps: Mapping[str, Part], run: StepRun, read: Passed, engine: Engine = HERE
+) -> Iterator[Passed]:
     """What each step gave, in order. Raises DataError when one leaves no row, and what a step raises."""
     before = read
     for name, part in steps.items():
-        before = passed(name, part, run, before, workers)
+        before = passed(name, part, run, before, engine)
         if not before.rows:
             raise DataError(f"the step {name} left no row ({before.note})", remedy=f"Loosen steps.{name}.")
         yield before
 
 
-def passed(name: str, part: Part, run: StepRun, before: Passed, workers: int = 1) -> Passed:
+def passed(name: str, part: Part, run: StepRun, before: Passed, engine: Engine = HERE) -> Passed:
     """What a step makes of the rows, or made of the same ones before."""
     function = run.load(part)
     document = {
@@ -75,7 +78,7 @@ def passed(name: str, part: Part, run: StepRun, before: Passed, workers: int = 1
         document["once"] = uuid.uuid4().hex
 
     def make(folder: Path) -> Mapping[str, Any]:
-        counts, note, links = _write(function, part, run, Before(before.rows, workers), folder)
+        counts, note, links = _write(function, part, run, Before(before.rows, engine), folder)
         return {"note": note, "counts": counts, "links": links}
 
     entry = Cache(run.state, "data").entry(document, make)
@@ -97,8 +100,8 @@ def _write(
     seen = links = 0
     note = ""
     with RowsWriter(folder / ROWS) as writer:
-        if by_rows and parallel.worthwhile(function, rows, before.workers):
-            for batch, done in parallel.batches(function, part, run, rows, before.workers):
+        if by_rows and before.engine.takes(function, part, rows):
+            for batch, done in before.engine.batches(function, part, run, rows):
                 writer.add_batch(batch)
                 counts.update(done.counts)
                 seen += done.seen

@@ -8,7 +8,8 @@ generator too. Or it returns an Outcome when it has more to say; an object with 
 A function with the attribute `by_rows = True` looks at one row at a time: it may be called several times,
 with some rows each, also in several processes, and says what it did in `counts`, which are summed. What a
 step gives is kept and taken again while its rows, its config, the run's seed and the sources of its package
-are the same; the attribute `cached = False` has it run anew every time.
+are the same; the attribute `cached = False` has it run anew every time. The attribute `in_store`, true or
+a function of the config that says so, keeps it on the machine of the store: it reads or writes `run.state`.
 """
 
 from __future__ import annotations

@@ -130,6 +130,10 @@ class StoredRows(Sequence[Row]):
         self._let_go()  # the head of a batch brings the pages around it
         return rows
 
+    def block(self, number: int) -> pa.RecordBatch:
+        """One batch as it lies on disk."""
+        return self._reader.get_batch(number)
+
     def batch(self, number: int) -> list[Row]:
         """The rows of one batch."""
         rows = decoded(self._reader.get_batch(number))

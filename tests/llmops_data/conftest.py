@@ -20,10 +20,20 @@ def part(use: str, **values: Any) -> Part:
     return Part("data/step", use, getattr(config, use.capitalize())(**values))
 
 
+ENGINES = {"local": "llmops_data.parallel:local", "ray": "llmops_data.cluster:ray_cluster"}
+
+
 def target(chosen: Part) -> Callable[..., Any]:
-    """The function of a first-party step."""
-    function: Callable[..., Any] = getattr(importlib.import_module(f"llmops_data.{chosen.use}"), chosen.use)
+    """The function of a first-party step, or of an engine."""
+    place = ENGINES[chosen.use] if chosen.group == "data/engine" else f"llmops_data.{chosen.use}:{chosen.use}"
+    module, _, name = place.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
+
+
+def loading(step: Callable[[Part], Any]) -> Callable[[Part], Any]:
+    """A loader that gives these functions for steps, and the engines that there are."""
+    return lambda chosen: step(chosen) if chosen.group == "data/step" else target(chosen)
 
 
 class Told(list[Event]):

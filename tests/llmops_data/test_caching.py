@@ -25,7 +25,7 @@ from llmops_data.config import DialogueData, Length
 from llmops_data.dialogues import dialogues
 from llmops_data.rows import Row
 
-from .conftest import part, step_run, target
+from .conftest import loading, part, step_run, target
 
 
 class Counted:
@@ -53,7 +53,7 @@ def rows_file(folder: Path, count: int = 30) -> str:
 
 
 def make(folder: Path, steps: Mapping[str, Part], ran: Counted, name: str, **config: Any) -> Dataset:
-    run = dataclasses.replace(step_run(folder, name=name), loader=ran)
+    run = dataclasses.replace(step_run(folder, name=name), loader=loading(ran))
     return dialogues(DialogueData(source=str(folder / "rows.jsonl"), steps=steps, **config), run)
 
 
@@ -95,7 +95,7 @@ def test_another_row_redoes_everything_and_another_place_nothing(tmp_path: Path)
     text = path.read_text()
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / "elsewhere.jsonl").write_text(text)
-    run = dataclasses.replace(step_run(tmp_path, name="two"), loader=ran)
+    run = dataclasses.replace(step_run(tmp_path, name="two"), loader=loading(ran))
     dialogues(DialogueData(source=str(tmp_path / "moved" / "elsewhere.jsonl"), steps=STEPS), run)
     assert ran.ran == []
     path.write_text(text + '\n{"prompt": "One more?", "completion": "Yes."}')
@@ -125,7 +125,7 @@ def test_a_function_that_says_so_runs_every_time_and_what_follows_only_if_it_gav
     for number, count in enumerate((30, 30, 20)):
         given[0] = count
         run = dataclasses.replace(
-            step_run(tmp_path, name=f"run{number}"), loader=lambda part: functions[part.use]
+            step_run(tmp_path, name=f"run{number}"), loader=loading(lambda part: functions[part.use])
         )
         dialogues(DialogueData(source=str(tmp_path / "rows.jsonl"), steps=steps), run)
     assert ran == ["outside", "after", "outside", "outside", "after"]
@@ -211,7 +211,7 @@ def test_a_step_by_rows_is_given_parts_and_its_counts_are_summed(tmp_path: Path)
         return short(config, run, rows=rows)
 
     by_rows.by_rows = True  # type: ignore[attr-defined]
-    run = dataclasses.replace(step_run(tmp_path), loader=lambda chosen: by_rows)
+    run = dataclasses.replace(step_run(tmp_path), loader=loading(lambda chosen: by_rows))
     steps = {"length": part("length", min_characters=24)}
     found = dialogues(DialogueData(source=str(tmp_path / "rows.jsonl"), steps=steps), run)
     assert sum(seen) == 2500 and len(seen) > 1

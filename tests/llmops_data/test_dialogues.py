@@ -19,7 +19,7 @@ from llmops_data.config import DialogueData, Source, Split, Splits
 from llmops_data.dialogues import dialogues
 from llmops_data.rows import Row
 
-from .conftest import Told, part, step_run
+from .conftest import Told, loading, part, step_run
 
 PRESET = Path(__file__).resolve().parents[2] / "conf" / "data" / "dialogues.yaml"
 STEPS = {
@@ -166,7 +166,7 @@ def test_a_step_of_another_plugin_may_give_rows_or_an_outcome_of_its_own(
         scratch=made.scratch,
         cache=made.cache,
         state=made.state,
-        loader=lambda part: lambda config, run, *, rows: give(rows),
+        loader=loading(lambda part: lambda config, run, *, rows: give(rows)),
     )
     everything = Splits(Split(1.0), Split(0.0), Split(0.0))
     steps = {"theirs": Part("data/step", "theirs")}

@@ -20,6 +20,8 @@ from llmops_data.config import DialogueData
 from llmops_data.dialogues import dialogues
 from llmops_data.rows import Row
 
+from .conftest import loading
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "make-a-dataset.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 NAMED = ("tickets.csv.gz", "helpdesk.sqlite", "pages", "benchmark.jsonl")
@@ -48,7 +50,7 @@ def test_the_step_of_the_page_runs(run: StepRun, tmp_path: Path) -> None:
     exec(compile(text, str(PAGE), "exec"), names)
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a?", "completion": "b"}))
     config = DialogueData(source=str(tmp_path / "rows.jsonl"), steps={"shout": Part("data/step", "shout")})
-    found = dialogues(config, dataclasses.replace(run, loader=lambda part: names["shout"]))
+    found = dialogues(config, dataclasses.replace(run, loader=loading(lambda part: names["shout"])))
     rows = [row for split in found.rows for row in found.read(split)]
     assert [one["content"] for one in rows[0]["messages"]] == ["A?", "B"]
     assert found.funnel[1]["note"] == "1 changed"

@@ -10,9 +10,10 @@ import pytest
 
 from llmops_core.content import content_digest
 from llmops_core.settings import Part
-from llmops_data import length, parallel
+from llmops_data import length
 from llmops_data.config import DialogueData, Length
 from llmops_data.dialogues import dialogues
+from llmops_data.parallel import Processes
 from llmops_data.pipeline import Passed, passed
 from llmops_data.rows import Message, Row
 from llmops_data.stored import RowsWriter, StoredRows
@@ -53,14 +54,14 @@ def stored(folder: Path, count: int = ROWS) -> Passed:
     return Passed("read", StoredRows(folder / "rows.arrow"), "0" * 64)
 
 
-def in_processes(function: Any, rows: StoredRows) -> bool:
-    return parallel.worthwhile(function, rows, 2)
+def in_processes(function: Any, rows: StoredRows, workers: int = 2) -> bool:
+    return Processes(workers).takes(function, part("length"), rows)
 
 
 def test_few_rows_and_functions_without_a_name_of_their_own_stay_here(tmp_path: Path) -> None:
     enough = stored(tmp_path).rows
     assert in_processes(length.length, enough)
-    assert not parallel.worthwhile(length.length, enough, 1)
+    assert not in_processes(length.length, enough, 1)
     assert not in_processes(lambda config, run, *, rows: rows, enough)
     (tmp_path / "few").mkdir()
     assert not in_processes(length.length, stored(tmp_path / "few", 500).rows)
@@ -69,11 +70,11 @@ def test_few_rows_and_functions_without_a_name_of_their_own_stay_here(tmp_path: 
 def test_what_a_step_counts_and_raises_there_reaches_this_process(tmp_path: Path) -> None:
     before = stored(tmp_path)
     run = step_run(tmp_path)
-    found = passed("length", part("length", min_characters=8), run, before, 2)
+    found = passed("length", part("length", min_characters=8), run, before, Processes(2))
     assert len(found.rows) == ROWS - 100
     assert found.counts == {"under 8 characters left out": 100}
     config = Length()
     object.__setattr__(config, "min_characters", None)  # which only the other process stumbles over
     with pytest.raises(TypeError, match="not supported between"):
-        passed("length", Part("data/step", "length", config), run, before, 2)
+        passed("length", Part("data/step", "length", config), run, before, Processes(2))
     assert list((tmp_path / "tmp").iterdir()) == []
