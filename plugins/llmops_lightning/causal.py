@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,13 +56,29 @@ def loss(model: nn.Module, batch: Batch, *, head_waits: bool, smoothing: float =
     targets = batch["labels"][:, 1:]
     learned = targets != NO_LOSS
     bare = bare_network(model)
-    inputs = {"input_ids": batch["ids"], "position_ids": batch.get("positions"), "use_cache": False}
+    positions = batch.get("positions")
+    inputs = {"input_ids": batch["ids"], "position_ids": positions, "use_cache": False}
+    inputs |= boundaries(bare, positions)
     smoothing = smoothing if model.training else 0.0
     if head_waits:
         hidden = bare.get_decoder()(**inputs).last_hidden_state[:, :-1][learned]
         return cross_entropy.summed(bare.get_output_embeddings(), hidden, targets[learned], smoothing)
     scores = bare(**inputs).logits[:, :-1][learned]
     return cross_entropy.of_scores(scores, targets[learned], smoothing)
+
+
+def boundaries(bare: Any, positions: Tensor | None) -> Mapping[str, Any]:
+    """What FlashAttention must be told of packs: where in all rows, one after another, examples begin.
+
+    It would find that out itself, but from batches of one row only, and in each layer again.
+    """
+    if positions is None or not str(bare.config._attn_implementation).startswith("flash"):
+        return {}
+    flat = positions.flatten()
+    starts = (flat == 0).nonzero().flatten()
+    ends = torch.cat([starts, starts.new_tensor([flat.numel()])]).to(torch.int32)
+    longest = int(ends.diff().max())
+    return {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
 
 
 def bare_network(model: nn.Module) -> Any:
@@ -85,20 +101,3 @@ def head_can_wait(network: nn.Module) -> bool:
         return False
     expected = bare(input_ids=ids, use_cache=False).logits
     return torch.allclose(head(hidden), expected, rtol=1e-5, atol=1e-5)
-
-
-@torch.no_grad()
-def isolates_packs(network: nn.Module) -> bool:
-    """Whether the examples of a pack do not see each other: tried, as not every model looks at positions."""
-    bare = bare_network(network)
-    device = next(bare.parameters()).device
-    ids = torch.arange(1, 9, device=device).unsqueeze(0)
-    positions = torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3]], device=device)
-    was = bare.training
-    bare.eval()
-    try:
-        packed = bare(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 4:]
-        alone = bare(input_ids=ids[:, 4:], use_cache=False).logits
-    finally:
-        bare.train(was)
-    return torch.allclose(packed, alone, rtol=1e-4, atol=1e-4)
