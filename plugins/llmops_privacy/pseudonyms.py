@@ -34,8 +34,8 @@ class Key:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Which key it is, to be told in public: 16 hexadecimal digits."""
-        return self._made("fingerprint", "").hex()[:16]
+        """Which key it is, to be told in public. Letters only: YAML takes some digits for numbers."""
+        return _letters(self._made("fingerprint", ""))
 
     @cached_property
     def sealing(self) -> bytes:
@@ -44,13 +44,10 @@ class Key:
 
     def pseudonym(self, kind: str, value: str) -> str:
         """What stands in for a value of a kind."""
-        number = int.from_bytes(self._made(kind, _spelled(value)), "big")
+        made = self._made(kind, _spelled(value))
         if kind == "IP_ADDRESS" and ":" in value:
-            return str(ipaddress.IPv6Address((0x20010DB8 << 96) | (number % 2**64)))
-        letters = ""
-        for _ in range(LENGTH):
-            number, place = divmod(number, len(LETTERS))
-            letters += LETTERS[place]
+            return str(ipaddress.IPv6Address((0x20010DB8 << 96) | int.from_bytes(made[:8], "big")))
+        letters = _letters(made)
         if kind == "EMAIL_ADDRESS":
             return f"{letters}@example.org"
         return f"https://{letters}.invalid/" if kind == "URL_WITH_PASSWORD" else f"{kind}_{letters}"
@@ -68,6 +65,15 @@ def key_of(secret: str, name: str) -> Key:
         what = f"the secret {name} has fewer than {SHORTEST} characters, too few for a key of pseudonyms"
         raise SecretError(what, remedy="Make one: llmops privacy key FILE")
     return Key(plain.encode())
+
+
+def _letters(made: bytes) -> str:
+    """A digest in letters, 60 bits of it."""
+    number, letters = int.from_bytes(made, "big"), ""
+    for _ in range(LENGTH):
+        number, place = divmod(number, len(LETTERS))
+        letters += LETTERS[place]
+    return letters
 
 
 def _spelled(value: str) -> str:
