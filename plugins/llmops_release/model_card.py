@@ -12,6 +12,8 @@ from llmops_core.errors import StepError
 from llmops_release.config import GatedRelease
 from llmops_release.verdicts import Verdict, shown
 
+ADAPTER = "adapter_config.json"
+
 
 def model_card(config: GatedRelease, candidate: Model, scores: Scores, verdicts: Sequence[Verdict]) -> str:
     """The page, in Markdown with the metadata that model hubs read at its top."""
@@ -73,15 +75,21 @@ def _training(candidate: Model) -> str:
     if candidate.base is None:
         return ""
     lines = [
-        *_adapter(candidate.folder / "adapter_config.json"),
+        *_tuned(candidate.folder),
         *_curve(candidate.folder / "training.jsonl"),
     ]
     return "## Training\n\n" + "\n".join(lines) if lines else ""
 
 
-def _adapter(path: Path) -> list[str]:
-    if not path.is_file():
-        return ["- all weights were tuned"]
+def _tuned(folder: Path) -> list[str]:
+    """What learned: an adapter that lies there, one that was merged and lies in its own folder, or all."""
+    for path, merged in ((folder / ADAPTER, ""), (folder / "adapter" / ADAPTER, ", merged into the weights")):
+        if path.is_file():
+            return [_adapter(path) + merged]
+    return ["- all weights were tuned"]
+
+
+def _adapter(path: Path) -> str:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -92,7 +100,7 @@ def _adapter(path: Path) -> list[str]:
     sizes = [
         f"{label} {told[key]:g}" for label, key in (("rank", "r"), ("alpha", "lora_alpha")) if key in told
     ]
-    return [f"- adapter: {', '.join([kind, *sizes])}" + (f", on {listed}" if listed else "")]
+    return f"- adapter: {', '.join([kind, *sizes])}" + (f", on {listed}" if listed else "")
 
 
 def _curve(path: Path) -> list[str]:
@@ -106,9 +114,13 @@ def _curve(path: Path) -> list[str]:
     if steps:
         told.append(f"- optimizer steps: {max(steps)}")
     for key, label in (("loss", "training loss"), ("validation_loss", "validation loss")):
-        values = [row[key] for row in rows if key in row]
+        values = [(row[key], row.get("step")) for row in rows if key in row]
         if len(values) > 1:
-            told.append(f"- {label}: {shown(values[0])} at first, {shown(values[-1])} at last")
+            lowest, step = min(values, key=lambda value: value[0])
+            least = (
+                f", lowest {shown(lowest)} at step {step}" if key != "loss" and step != values[-1][1] else ""
+            )
+            told.append(f"- {label}: {shown(values[0][0])} at first, {shown(values[-1][0])} at last{least}")
     return told
 
 

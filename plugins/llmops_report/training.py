@@ -40,11 +40,13 @@ def _plots(rows: Sequence[Mapping[str, Any]]) -> Iterator[Content]:
     if not loss and not validation:
         yield element("p", "Nothing was logged.", class_="muted")
         return
-    yield element("p", _told(loss, validation), class_="lead")
-    drawn, keys = _drawn(loss, validation, dict(series(rows, "loss_tokens")))
+    weights = _weights(loss, dict(series(rows, "loss_tokens")))
+    told = _told(loss, validation, weights)
+    yield element("p", told, class_="lead")
+    drawn, keys = _drawn(loss, validation, weights)
     yield legend(keys)
-    about = "Loss by optimizer step. " + _told(loss, validation)
-    yield charts.curves(drawn, about=about, x_title="optimizer step", y_title="loss (nats per token)")
+    about = "Loss by optimizer step. " + told
+    yield charts.curves(drawn, about=about, x_title="optimizer step", y_title="mean loss of what is learned")
     rate = series(rows, "lr")
     if len(rate) > 1:
         told = f"Learning rate, highest {max(value for _, value in rate):.3g}."
@@ -58,32 +60,33 @@ def _plots(rows: Sequence[Mapping[str, Any]]) -> Iterator[Content]:
 
 
 def _drawn(
-    loss: Sequence[charts.Point], validation: Sequence[charts.Point], tokens: Mapping[float, float]
+    loss: Sequence[charts.Point], validation: Sequence[charts.Point], weights: Sequence[float]
 ) -> tuple[Sequence[charts.Curve], Sequence[tuple[str, str]]]:
     drawn, keys = [], []
     if loss:
-        weights = _weights(loss, tokens)
         shown = thinned(loss, weights)
         drawn += [
             charts.Curve("loss", shown, "raw"),
             charts.Curve("smoothed loss", smoothed(shown, _thinned_weights(weights)), "smooth"),
         ]
         each = math.ceil(len(loss) / MOST_POINTS)
-        raw = "training loss, each step" if each == 1 else f"training loss, means of {each} steps"
+        # the rows of a step are judged by the weights that the step then changes
+        raw = "training loss, " + ("each step's rows before it" if each == 1 else f"means of {each} steps")
+        even = len(set(weights)) == 1
         keys += [
             ("raw", raw),
-            ("smooth", "smoothed, " + ("by tokens with loss" if tokens else "every step counting the same")),
+            ("smooth", "smoothed, " + ("every step counting the same" if even else "by tokens with loss")),
         ]
     if validation:
         drawn.append(charts.Curve("validation loss", thinned(validation), "validation", dots=True))
-        keys.append(("validation", "validation loss"))
+        keys.append(("validation", "validation loss, the same held-out rows each time"))
     return drawn, keys
 
 
-def _told(loss: Sequence[charts.Point], validation: Sequence[charts.Point]) -> str:
+def _told(loss: Sequence[charts.Point], validation: Sequence[charts.Point], weights: Sequence[float]) -> str:
     told = []
     if loss:
-        first, last = (wording.score(value) for value in _ends(loss))
+        first, last = (wording.score(value) for value in _ends(loss, weights))
         steps = wording.counted(round(loss[-1][0]), "step")
         told.append(f"Training loss went from {first} to {last} in {steps}.")
     if validation:
@@ -92,10 +95,10 @@ def _told(loss: Sequence[charts.Point], validation: Sequence[charts.Point]) -> s
     return " ".join(told)
 
 
-def _ends(points: Sequence[charts.Point]) -> tuple[float, float]:
+def _ends(points: Sequence[charts.Point], weights: Sequence[float]) -> tuple[float, float]:
     """The means of the first and the last few values: single steps are noisy."""
     few = max(1, int(len(points) * SMOOTHING_SHARE / 2))
-    return _mean([value for _, value in points[:few]]), _mean([value for _, value in points[-few:]])
+    return _mean_of(points[:few], weights[:few]), _mean_of(points[-few:], weights[-few:])
 
 
 def series(rows: Sequence[Mapping[str, Any]], key: str) -> Sequence[charts.Point]:

@@ -222,3 +222,31 @@ def test_a_base_model_needs_no_training_section(run: StepRun, candidate: Model, 
     card = (run.folder / "model_card.md").read_text(encoding="utf-8")
     assert "## Training" not in card
     assert "base_model" not in card
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("adapter", "- adapter: LORA, rank 8, alpha 16, on q_proj, v_proj, merged into the weights"),
+        ("elsewhere", "- all weights were tuned"),
+    ],
+)
+def test_the_card_tells_a_merged_adapter_from_tuning_all_weights(
+    run: StepRun, candidate: Model, release: Release, place: str, told: str
+) -> None:
+    (candidate.folder / place).mkdir()
+    (candidate.folder / "adapter_config.json").rename(candidate.folder / place / "adapter_config.json")
+    release(perplexity_ratio=Gate(at_most=0.8))
+    assert told in (run.folder / "model_card.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_card_tells_where_the_validation_loss_was_lowest(
+    run: StepRun, candidate: Model, release: Release
+) -> None:
+    losses = [3.0, 1.25, 2.0]
+    curve = [{"step": 4 * at, "validation_loss": loss} for at, loss in enumerate(losses)]
+    text = "".join(json.dumps(row) + "\n" for row in curve)
+    (candidate.folder / "training.jsonl").write_text(text, encoding="utf-8")
+    release(perplexity_ratio=Gate(at_most=0.8))
+    card = (run.folder / "model_card.md").read_text(encoding="utf-8")
+    assert "- validation loss: 3 at first, 2 at last, lowest 1.25 at step 4\n" in card
