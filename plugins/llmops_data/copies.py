@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ ALIKE = 0.8
 """Jaccard similarity from which two rows are nearly the same."""
 SHOWN = 8
 LONGEST = 2000
+COMMON = 10
+"""Rows from which on a text says nothing about one of them."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,16 @@ def copies(found: Identities) -> Copies:
 
 
 def resembling(rows: Sequence[Row]) -> Mapping[str, Any]:
-    """How many of some rows nearly repeat another, but not wholly; and the first of them beside it."""
+    """How many of some rows nearly repeat another, but not wholly; and the first of them beside it.
+
+    A text that opens many rows (a system message) does not make them alike: it is left out.
+    """
     from llmops_data.near import near
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         run = StepRun(folder=folder, scratch=folder, cache=folder, state=folder)
-        links = list(near(Near(threshold=ALIKE, action="group"), run, rows=rows).links)
+        links = list(near(Near(threshold=ALIKE, action="group"), run, rows=_distinctive(rows)).links)
     unequal = [link for link in links if link.first.text != link.second.text]
     return {
         "looked_at": len(rows),
@@ -64,3 +71,15 @@ def resembling(rows: Sequence[Row]) -> Mapping[str, Any]:
             for link in unequal[:SHOWN]
         ],
     }
+
+
+def _distinctive(rows: Sequence[Row]) -> list[Row]:
+    """The rows without the texts that many of them share, each with at least its last one."""
+    counts = Counter(message.content for row in rows for message in row.messages)
+    return [
+        dataclasses.replace(
+            row,
+            messages=tuple(one for one in row.messages if counts[one.content] < COMMON) or row.messages[-1:],
+        )
+        for row in rows
+    ]

@@ -227,3 +227,22 @@ def test_lengths_are_told_in_the_tokens_of_the_runs_model_or_of_the_one_named(tm
     assert measure(store, Version(found.dataset), None) is IN_WORDS
     with pytest.raises(UsageError, match=r"no tokenizer\.json"):
         measure(store, found, tmp_path)
+
+
+def test_a_system_message_that_all_rows_share_makes_none_of_them_alike(tmp_path: Path) -> None:
+    rule = {
+        "role": "system",
+        "content": "Answer with one letter, and explain nothing, whatever you are asked. " * 4,
+    }
+    names = [f"{one}{other}" for one in ("Ann", "Bob", "Kim", "Lee") for other in ("a", "berta", "co", "dor")]
+    rows = [
+        {
+            "messages": [
+                rule,
+                {"role": "user", "content": f"Who is {name}?"},
+                {"role": "assistant", "content": name},
+            ]
+        }
+        for name in names
+    ]
+    assert profile(dataset(tmp_path, {"train": rows}, "messages"))["alike"]["rows"] == 0
