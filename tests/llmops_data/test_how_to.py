@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from llmops_core.artifacts import Dataset
 from llmops_core.check import check
 from llmops_core.plugins import load
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
+from llmops_core.store import Store
+from llmops_data.commands import data
 from llmops_data.config import DialogueData
 from llmops_data.dialogues import dialogues
 from llmops_data.rows import Row
@@ -54,3 +58,22 @@ def test_the_step_of_the_page_runs(run: StepRun, tmp_path: Path) -> None:
     rows = [row for split in found.rows for row in found.read(split)]
     assert [one["content"] for one in rows[0]["messages"]] == ["A?", "B"]
     assert found.funnel[1]["note"] == "1 changed"
+
+
+def test_the_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / ".llmops")
+    store.prepare()
+    temporary = store.temporary("test")
+    rows = [
+        {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"It is {n}."}]}
+        for n in range(5)
+    ]
+    (temporary / "files" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    store.publish(Dataset(folder=temporary / "files", rows={"train": 5}, shape="messages"), temporary)
+    typed = [line for language, text in BLOCKS if language == "console" for line in text.splitlines()]
+    commands = [line.removeprefix("$ llmops data ").split() for line in typed if "llmops data" in line]
+    for words in commands:
+        done = CliRunner().invoke(data, words)
+        assert done.exit_code == 0, (words, done.output, done.exception)
+    assert len(commands) == 5 and "<html" in (tmp_path / "dataset.html").read_text()
