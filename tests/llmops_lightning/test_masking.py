@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from llmops_core.errors import DataError, StepError
 from llmops_lightning.masking import check_tokenizer, encode
@@ -50,6 +51,20 @@ def test_there_is_one_beginning_of_sequence(make_tokenizer: Callable[..., Any]) 
     ids = encode(DIALOGUE, tokenizer).ids
     assert ids.count(tokenizer.bos_token_id) == 1
     assert ids[0] == tokenizer.bos_token_id
+    assert learned(DIALOGUE, tokenizer) == ["bc<|end|>", "é<|end|>"]
+
+
+def test_a_tokenizer_that_opens_texts_by_itself_does_not_open_a_dialogue_twice(
+    make_tokenizer: Callable[..., Any],
+) -> None:
+    template = "<|start|>{% for m in messages %}{{ m.role }}:{{ m.content }}<|end|>{% endfor %}"
+    tokenizer = make_tokenizer(template + "{% if add_generation_prompt %}assistant:{% endif %}")
+    start = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|start|> $A", special_tokens=[("<|start|>", start)]
+    )
+    assert tokenizer("a")["input_ids"][0] == start
+    assert encode(DIALOGUE, tokenizer).ids.count(start) == 1
     assert learned(DIALOGUE, tokenizer) == ["bc<|end|>", "é<|end|>"]
 
 
