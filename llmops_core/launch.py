@@ -44,6 +44,12 @@ class ProcessLaunch:
     niceness: int = setting(
         0, doc="How much it gives way to others, as in nice(1).", at_least=0, at_most=19, output=False
     )
+    through: Sequence[str] = setting(
+        (),
+        doc="A program and its options that start the process, here or elsewhere, once or several times: "
+        "torchrun, srun. It is given the worker's command, and must see this folder and the store.",
+        output=False,
+    )
 
 
 def here(config: HereLaunch, command: Sequence[str], run: StepRun) -> int:
@@ -52,9 +58,14 @@ def here(config: HereLaunch, command: Sequence[str], run: StepRun) -> int:
 
 
 def process(config: ProcessLaunch, command: Sequence[str], run: StepRun) -> int:
-    """Run the worker as a child of this process."""
+    """Run the worker as a child of this process. Raises StepError when there is no such program."""
     gives_way = ["nice", "-n", str(config.niceness)] if config.niceness else []
-    return subprocess.run([*gives_way, *command], check=False).returncode
+    if config.through and shutil.which(config.through[0]) is None:
+        what = f"there is no program {config.through[0]} here"
+        raise StepError(
+            what, where=f"{run.step}.launch.through", remedy="Install it, or name its whole path."
+        )
+    return subprocess.run([*gives_way, *config.through, *command], check=False).returncode
 
 
 def launched(request: StepRequest, part: Part, worker: Worker) -> Artifact:

@@ -76,7 +76,8 @@ class Ddp:
 
     processes: int = setting(
         2,
-        doc="How many: one for each GPU. Must divide `accumulate`. The result is the same up to rounding.",
+        doc="How many, one for each GPU; under torchrun or Slurm as many as these started. Must divide "
+        "`accumulate`. The result is the same up to rounding.",
         at_least=1,
         at_most=64,
         output=False,
@@ -96,7 +97,8 @@ class Fsdp:
 
     processes: int = setting(
         2,
-        doc="How many: one for each GPU. Must divide `accumulate`. The result is the same up to rounding.",
+        doc="How many, one for each GPU; under torchrun or Slurm as many as these started. Must divide "
+        "`accumulate`. The result is the same up to rounding.",
         at_least=1,
         at_most=64,
         output=False,
@@ -122,7 +124,8 @@ class Zero:
 
     processes: int = setting(
         2,
-        doc="How many: one for each GPU. Must divide `accumulate`. The result is the same up to rounding.",
+        doc="How many, one for each GPU; under torchrun or Slurm as many as these started. Must divide "
+        "`accumulate`. The result is the same up to rounding.",
         at_least=1,
         at_most=64,
         output=False,

@@ -22,6 +22,7 @@ from llmops_lightning.objective import Example, Tokens
 from llmops_lightning.pretrain import PretrainObjective
 from llmops_lightning.seq2seq import Seq2seqObjective
 from llmops_lightning.sft import SftObjective
+from llmops_lightning.sharded import Sharded, part_of
 from llmops_lightning.train import train
 
 MakeRun = Callable[..., StepRun]
@@ -193,8 +194,21 @@ def test_a_model_with_an_encoder_is_tuned_by_its_own_objective_only(
 
 
 def test_a_model_with_an_encoder_learns_the_same_when_processes_share_its_weights(
-    encoding_model: Model, data: Dataset, make_run: MakeRun, settings: Any
+    encoding_model: Model,
+    data: Dataset,
+    make_run: MakeRun,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    held: list[float] = []
+    step = Sharded.step
+
+    def note(spread: Sharded, lr: float, clip: float | None) -> float:
+        learning = list(spread.learner.parameters())
+        held.append(sum(part_of(one).numel() for one in learning) / sum(one.numel() for one in learning))
+        return step(spread, lr, clip)
+
+    monkeypatch.setattr(Sharded, "step", note)
     objective = Part("train/objective", "seq2seq", Seq2seq())
     plain = settings(objective=objective, tuning=Full(), max_steps=3)
     shared = replace(plain, strategy=Part("train/strategy", "fsdp", Fsdp(accelerator="cpu")))
@@ -202,6 +216,7 @@ def test_a_model_with_an_encoder_learns_the_same_when_processes_share_its_weight
     for name, config in (("plain", plain), ("shared", shared)):
         tuned = train(config, make_run(name), model=encoding_model, data=data)
         curves.append(list(map(json.loads, (tuned.folder / "training.jsonl").read_text().splitlines())))
+    assert len(held) == 3 and all(share < 0.55 for share in held), "one of two processes holds half of it"
     for one, other in zip(*curves, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from typing import Any
 import pytest
 
 from llmops_core.artifacts import Artifact, Dataset, Model
-from llmops_core.files import write_json
+from llmops_core.errors import StepError
+from llmops_core.files import read_json, write_json
+from llmops_core.launch import ProcessLaunch, launched, process
+from llmops_core.plugins import load
 from llmops_core.settings import Part
+from llmops_core.step import StepRun
 from llmops_core.store import Store
 from llmops_core.typed import plain
-from llmops_core.worker import StepRequest, as_json
+from llmops_core.worker import StepRequest, Worker, as_json, understood
 from llmops_lightning.config import Ddp, Fsdp, LightningTrain
 from tests.conftest import REPOSITORY
 
@@ -99,23 +104,45 @@ def expect_trained(store: Store, path: Path, steps: int) -> None:
     assert list((store.root / "tmp").iterdir()) == []
 
 
+def through_of(page: str) -> Sequence[str]:
+    """What the command of a page puts before the worker's."""
+    (said,) = re.findall(r"llmops run .*'train.launch.through=\[(.*)\]'", page)
+    words: str = said
+    return words.replace(chr(34), "").split(",")
+
+
 def test_torchrun_starts_processes_of_which_one_gives_the_output(
-    store: Store, settings: Settings, request_of: Callable[[LightningTrain], Path]
+    store: Store,
+    settings: Settings,
+    request_of: Callable[[LightningTrain], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    through = through_of((REPOSITORY / "docs/how-to/train-on-many-devices.md").read_text(encoding="utf-8"))
     path = request_of(settings(strategy=DDP, max_steps=2))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*command, *WORKER, str(path)], env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    expect_trained(store, path, 2)
+    worker = Worker(load())
+    made = launched(
+        understood(read_json(path)), Part("launch", "process", ProcessLaunch(through=through)), worker
+    )
+    told = store.root / "runs" / "1" / "steps" / "train.json"
+    assert made.digest == answer(told)["output"]
+    expect_trained(store, told, 2)
+
+
+def test_a_program_that_is_not_there_is_told(make_run: Callable[..., StepRun]) -> None:
+    with pytest.raises(StepError, match=r"train.launch.through: there is no program srnu here"):
+        process(ProcessLaunch(through=["srnu", "-N2"]), ["true"], make_run())
 
 
 def test_slurm_starts_processes_that_share_the_weights_too(
     store: Store, settings: Settings, request_of: Callable[[LightningTrain], Path]
 ) -> None:
     path = request_of(settings(strategy=FSDP, max_steps=2))
-    for process in slurm(path, os.getpid()):
-        _, words = process.communicate(timeout=120)
-        assert process.returncode == 0, words
+    for one in slurm(path, os.getpid()):
+        _, words = one.communicate(timeout=600)
+        assert one.returncode == 0, words
     expect_trained(store, path, 2)
 
 
@@ -123,9 +150,9 @@ def test_a_number_of_processes_that_does_not_divide_the_plan_is_told_by_each(
     settings: Settings, request_of: Callable[[LightningTrain], Path]
 ) -> None:
     path = request_of(settings(strategy=DDP, accumulate=3))
-    for process in slurm(path, os.getpid()):
-        _, words = process.communicate(timeout=120)
-        assert process.returncode == 1
+    for one in slurm(path, os.getpid()):
+        _, words = one.communicate(timeout=600)
+        assert one.returncode == 1
         assert "the 3 micro-batches of an optimizer step cannot be shared evenly among 2 processes" in words
         assert "Traceback" not in words
     assert "accumulate to a multiple of 2" in answer(path)["error"]["remedy"]
@@ -140,7 +167,7 @@ def test_a_process_that_is_killed_ends_the_others_with_an_error(
     while leading.poll() is None and not (told.exists() and '"loss"' in told.read_text()):
         time.sleep(0.05)
     other.kill()
-    other.communicate(timeout=60)
-    _, words = leading.communicate(timeout=60)
+    other.communicate(timeout=600)
+    _, words = leading.communicate(timeout=600)
     assert leading.returncode == 1, words
     assert "another process of the training is gone" in answer(path)["error"]["what"]
