@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -39,12 +40,14 @@ def compiled_layers(network: nn.Module, run: StepRun, *, one_shape: bool) -> Ite
     for layer in layers:
         layer.compile(dynamic=None if one_shape else True)
     try:
-        with torch._dynamo.config.patch(recompile_limit=VARIANTS):
+        with torch._dynamo.config.patch(recompile_limit=VARIANTS), warnings.catch_warnings():
+            # the compiler looks whether inputs have gradients
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not", UserWarning)
             yield
     except TorchDynamoException as error:
-        what = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise StepError(
-            f"the layers could not be compiled: {what}",
+            f"the layers could not be compiled: {' '.join(said[:2])}",
             where=f"{run.step}.compile",
             remedy=f"Set {run.step}.compile=false, or see to the compiler (--debug shows all it said).",
         ) from error
