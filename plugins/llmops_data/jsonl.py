@@ -22,12 +22,17 @@ def read(file: IO[bytes], title: str, encoding: str = "utf-8") -> Iterator[Recor
 
 def _record(origin: str, line: bytes, encoding: str) -> Record | Broken:
     quote = line[:200].decode("utf-8", "replace")
+    text = ""
     try:
-        return Record(origin, json.loads(line.decode(encoding)), quote)
+        # without its end, or a line cut off would be wrong at the first column of another
+        text = line.decode(encoding).rstrip()
+        return Record(origin, json.loads(text), quote)
     except UnicodeDecodeError:
         return Broken(origin, f"it is not {encoding.upper()}", quote)
     except json.JSONDecodeError as error:
-        return Broken(origin, f"it is not JSON ({error.msg} at column {error.colno})", quote)
+        cut = error.pos >= len(text) or error.msg.startswith("Unterminated")
+        where = f"cut off after column {len(text)}" if cut else f"{error.msg} at column {error.colno}"
+        return Broken(origin, f"it is not JSON ({where})", quote)
     except RecursionError:
         return Broken(origin, "it is nested too deep", quote)
     except ValueError as error:  # a number of more digits than Python reads

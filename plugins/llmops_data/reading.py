@@ -225,17 +225,17 @@ def _tell(config: DialogueData, run: StepRun, count: int, found: Sequence[Found]
     complaints = [one.complaints for one in found]
     broken = sum(one.count for one in complaints)
     are = "is" if broken == 1 else "are"
-    text = f"{broken:,} of {count:,} rows {are} broken and left out: {told(complaints)}"
+    share, why = f"{broken:,} of {count:,} rows {are} broken", told(complaints)
     if broken > config.max_broken_share * count:
         fitting = any(FITS_NONE in why for one in complaints for why in one.reasons)
         columns = (
             f"Say which keys are which: sources.NAME.columns. Known: {shapes.KNOWN}. " if fitting else ""
         )
         raise DataError(
-            f"{text}. This is {broken / count:.1%}, and {config.max_broken_share:.1%} is allowed",
-            remedy=f"{columns}Mend them, or raise max_broken_share.",
+            f"{share}: {why}. This is {broken / count:.1%}, and {config.max_broken_share:.1%} is allowed",
+            remedy=f"{columns}Mend them, or raise {run.step}.max_broken_share.",
         )
-    run.warn(text)
+    run.warn(f"{share} and left out: {why}")
 
 
 def _tell_lost(config: DialogueData, run: StepRun, found: Sequence[Found]) -> None:

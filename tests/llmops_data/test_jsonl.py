@@ -55,6 +55,20 @@ def test_broken_lines_say_where_and_why() -> None:
         assert part in why, origin
 
 
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        (b'{"prompt": "a", ', "cut off after column 15"),
+        (b'{"prompt": "a"', "cut off after column 14"),
+        (b'{"prompt": "a", "completion": "so long', "cut off after column 38"),
+        (b'{"prompt": a"}', "Expecting value at column 12"),
+    ],
+)
+def test_the_place_is_where_a_line_is_cut_off_or_wrong(line: bytes, where: str) -> None:
+    [found, _] = read(line + b'\n{"prompt": "a", "completion": "b"}\n')
+    assert isinstance(found, Broken) and found.why == f"it is not JSON ({where})"
+
+
 def test_a_monstrous_line_is_broken_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "LONGEST_LINE", 1000)
     monkeypatch.setattr(opening, "BLOCK", 100)

@@ -138,7 +138,7 @@ def test_a_document_without_a_text_is_told(
     name: str, content: bytes, why: str, run: StepRun, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=f"1 of 1 rows is broken.*{why}.*max_broken_share"):
+    with pytest.raises(DataError, match=f"1 of 1 rows is broken: .*{why}.*raise step.max_broken_share"):
         read(run, DialogueData(source=str(tmp_path / name), shape="text"))
 
 
