@@ -31,7 +31,7 @@ def summed(head: nn.Module, hidden: Tensor, targets: Tensor, smoothing: float = 
     if not torch.is_grad_enabled():
         return torch.stack([loss(*part) for part in _chunks(words, hidden, targets)]).sum()
     weights = [one for one in head.parameters() if one.requires_grad]
-    return _InChunks.apply(loss, words, hidden, targets, *weights)  # type: ignore[no-any-return]
+    return _InChunks.apply(loss, words, hidden, targets, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def of_scores(scores: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -75,7 +75,7 @@ class _InChunks(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         """What was found on the way, scaled."""
         hidden, *weights = (one * scale for one in ctx.saved_tensors)

@@ -205,14 +205,14 @@ def _columns(
         learned += [label != NO_LOSS for label in part.labels]
         ends.append(tokens + len(ids))
     sequences += len(example.parts)
-    columns = {
+    columns: Mapping[str, Sequence[int]] = {
         "ids": ids,
         "learned": learned,
         "sequence_ends": ends,
         "example_ends": [sequences],
         "weights": [example.weight],
         "rows": [row],
-        "cut": [example.cut],
+        "cut": [int(example.cut)],
     }
     return columns, tokens + len(ids), sequences
 
