@@ -96,7 +96,15 @@ def test_too_many_broken_lines_fail_and_quote_the_first(run: StepRun, tmp_path: 
     with pytest.raises(DataError) as caught:
         dialogues(DialogueData(source=source, max_broken_share=0.2), run)
     message = str(caught.value)
-    for text in ("5 of 15", "source:11", "'{a'", "source:13", "and 2 more", "33.3%", "max_broken_share"):
+    for text in (
+        "5 of 15",
+        "source:11",
+        "'{a'",
+        "and 3 more like it",
+        "source:13",
+        "33.3%",
+        "max_broken_share",
+    ):
         assert text in message
     assert "'{c'" not in message
     assert not list(run.folder.iterdir())
