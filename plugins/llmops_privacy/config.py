@@ -127,6 +127,10 @@ class PersonalData:
                 raise ValueError(f"there is no kind {kind}; {told}")
             if kind in NAMED_KINDS and self.tier != "names" and self.kinds[kind].action != "ignore":
                 raise ValueError(f"{kind} is found only with tier: names")
+        if not self.model.isidentifier():
+            raise ValueError(
+                f"model takes a package's name, not {self.model!r}; a folder goes into model_path"
+            )
         actions = {self.action, *(self.action_of(kind) for kind in known)}
         if "pseudonymise" in actions and not self.key:
             raise ValueError("to pseudonymise say the key: ${secret:NAME}; `llmops privacy key` makes one")

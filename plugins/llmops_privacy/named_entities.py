@@ -109,7 +109,7 @@ def loaded(place: str) -> tuple[Any, Any]:
     if not Path(place).is_dir() and find_spec(place) is None:
         remedy = "Install it (pip install 'llmops[pii]' brings one), or set model_path; it is not downloaded."
         raise DataError("the spaCy model is not installed", where=place, remedy=remedy)
-    engine = SpacyNlpEngine(ner_model_configuration=NerModelConfiguration(labels_to_ignore=IGNORED))
+    engine: Any = SpacyNlpEngine(ner_model_configuration=NerModelConfiguration(labels_to_ignore=IGNORED))
     model = spacy.load(place)
     model.select_pipes(disable=[name for name in UNUSED if name in model.pipe_names])
     engine.nlp = {"en": model}

@@ -27,8 +27,8 @@ DONE: Mapping[str, str] = {
 """Action -> what its matches are called in the counts."""
 REPLACING = ("redact", "mask", "pseudonymise")
 ROWS = "rows with personal data"
-AGAIN = 3
-"""Times that a changed text is looked at again: what stood beside a match may be one by itself now."""
+AGAIN = 50
+"""Times at most that a changed text is looked at again: what was glued to a match may be one itself now."""
 TOLD = re.compile(r"[^\W_]")
 OURS = re.compile(rf"\b(?:{'|'.join([*PATTERN_KINDS, *NAMED_KINDS])})(?:_[b-z]{{14}})?\b")
 """What stands in for a value: it is no name, even where a model takes it for one."""
@@ -117,8 +117,9 @@ def personal_data(config: PersonalData, run: StepRun, *, rows: Sequence[Any]) ->
             found[number].append((name, text, some))
     counts: Counter[str] = Counter({ROWS: 0})
     kept = []
-    for row, some in zip(rows, found, strict=True):
-        kept += [one for one in (_treated(row, some, work, counts),) if one is not None]
+    for row, there in zip(rows, found, strict=True):
+        left = _treated(row, there, work, counts)
+        kept += [] if left is None else [left]
     if work.key is not None and config.reversible:
         Vault(run.state, work.key).keep(work.replaced)
     return Found(kept, {ROWS: counts.pop(ROWS), **dict(sorted(counts.items()))})

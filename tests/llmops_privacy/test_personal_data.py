@@ -150,6 +150,7 @@ def test_another_key_than_the_config_says_is_refused_and_told_by_fingerprint_onl
         ({"kinds": {"EMAIL": Kind("mask")}}, "no kind EMAIL; is it EMAIL_ADDRESS"),
         ({"kinds": {"PERSON": Kind("mask")}}, "only with tier: names"),
         ({"action": "pseudonymise"}, "say the key"),
+        ({"model": "models/en"}, "goes into model_path"),
         ({"kinds": {"US_SSN": Kind("pseudonymise")}}, "say the key"),
     ],
 )
