@@ -17,10 +17,12 @@ import pytest
 from llmops_core.artifacts import Dataset
 from llmops_core.cache import Cache
 from llmops_core.content import content_digest
+from llmops_core.errors import StoreError
 from llmops_core.gc import collect
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_core.store import Store
+from llmops_data import pipeline
 from llmops_data.config import DialogueData, Length
 from llmops_data.dialogues import dialogues
 from llmops_data.rows import Row
@@ -218,3 +220,20 @@ def test_a_step_by_rows_is_given_parts_and_its_counts_are_summed(tmp_path: Path)
     gone = sum(len(f"Question {n * n}?Answer {n}.") < 24 for n in range(2500))
     assert found.funnel[1]["counts"] == {"under 24 characters left out": gone}
     assert found.funnel[1]["note"] == f"{gone:,} under 24 characters left out"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_in_a_step_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows_file(tmp_path)
+    read = make(tmp_path, {}, Counted(), "read")
+    monkeypatch.setattr(pipeline, "ROWS", "/dev/full")
+    with pytest.raises(StoreError, match="no space left") as error:
+        make(tmp_path, STEPS, Counted(), "full")
+    assert "llmops store gc" in str(error.value)
+    assert not any((tmp_path / "tmp").iterdir())
+    monkeypatch.undo()
+    ran = Counted()
+    assert sum(make(tmp_path, STEPS, ran, "again").rows.values()) == sum(read.rows.values())
+    assert ran.ran == ["normalise", "exact"]

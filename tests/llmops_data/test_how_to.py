@@ -34,7 +34,7 @@ NAMED = ("tickets.csv.gz", "helpdesk.sqlite", "pages", "benchmark.jsonl")
 @pytest.mark.parametrize("text", [content for language, content in BLOCKS if language == "yaml"])
 def test_a_recipe_of_the_page_is_right(text: str, tmp_path: Path) -> None:
     for name in NAMED:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("something")
     (tmp_path / "recipe.yaml").write_text(f"defaults:\n  - base\n  - _self_\n\n{text}")
     found = check(str(tmp_path / "recipe.yaml"), (), load(), modules=False)
     assert [step.name for step in found.steps] == ["data"]

@@ -101,3 +101,27 @@ def test_a_credential_among_the_options_is_refused_and_not_shown(name: str) -> N
     assert "AKIAEXAMPLE" not in str(caught.value)
     with pytest.raises(ValueError, match="for s3:// and the like"):
         Source(address="file:rows", options={"anon": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("rows.jsonl", b"", "is empty"),
+        ("rows.parquet", b"", "is empty"),
+        ("rows.jsonl", b"\x7fELF\x02\x01\0\0", "holds bytes that are no text"),
+        ("rows.csv", b"a,b\n\0\0", "holds bytes that are no text"),
+    ],
+)
+@pytest.mark.parametrize("said", ["source: {}", "sources: {{mine: {{address: 'file:{}'}}}}"])
+def test_a_file_that_can_hold_no_row_is_a_problem_before_anything_runs(
+    said: str, name: str, content: bytes, what: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"defaults:\n  - base\n  - _self_\n\ndata:\n  use: dialogues\n  {said.format(name)}\n")
+    with pytest.raises(RecipeError) as error:
+        check(str(recipe), (), load(), modules=False)
+    [problem] = error.value.problems
+    assert what in problem.what and problem.where.startswith("data.source")
+    (tmp_path / name).write_bytes(b"PAR1\0" if name == "rows.parquet" else b"{}")
+    assert check(str(recipe), (), load(), modules=False).steps
