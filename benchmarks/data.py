@@ -26,7 +26,7 @@ from benchmarks.measuring import keep
 
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
 TARGET = 20_000
-DOCUMENTS, WORDS, CHECKED, RUNS, EMBEDDED = 10_000, 400, 600, 5, 500
+DOCUMENTS, WORDS, CHECKED, RUNS, EMBEDDED = 10_000, 400, 600, 5, 64
 THRESHOLD = 0.8
 TWO_WORKERS = 100_000
 """Rows of the pipeline that is run in two processes."""
