@@ -32,6 +32,8 @@ def start_engine(
     """
     deepspeed = _library(device.type)
     expect_group(team, device.type)
+    # numbers are compared between processes, and would go on from an earlier engine of one of them
+    deepspeed.zero.Init.param_id = 0
     with exchanging():
         deepspeed.init_distributed(distributed.get_backend())
         engine, *_ = deepspeed.initialize(
@@ -40,14 +42,18 @@ def start_engine(
             config=settings(learner, chosen, on_gpu=device.type == "cuda"),
             dist_init_required=False,
         )
+    for at, module in enumerate(learner.modules()):
+        module.ds_id = at  # type: ignore[assignment]
     return engine
 
 
 def end_engine(engine: Any) -> None:
     """Take DeepSpeed's hooks off the network, and forget the processes it exchanged with."""
     import deepspeed
+    from deepspeed.runtime.zero import parameter_offload
 
     engine.destroy()
+    parameter_offload.FWD_MODULE_STACK.clear()
     if distributed.is_initialized():
         deepspeed.comm.destroy_process_group()
 
