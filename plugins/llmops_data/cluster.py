@@ -31,8 +31,10 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
-"""Nothing is sent to Ray's makers, and Ray prints nothing: what a person can act on is told as an error."""
+"""Nothing is sent to Ray's makers; Ray prints nothing (what a person can act on is told as an error), and
+joins no cluster that nobody asked for."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def _block(table: pa.Table, held: Any) -> dict[str, Any]:
 
 def _taken_up(work: Work, code: str, home: Path) -> TakenUp:
     """A step, with folders of its own for the run's, which are on another machine."""
-    if code_digest(f"{work.module}:{work.function}") != code:
+    if _code(f"{work.module}:{work.function}") != code:
         package = work.module.partition(".")[0]
         what = f"{socket.gethostname()}, of the Ray cluster, has other sources of {package} than this machine"
         raise DataError(what, remedy="Install the same version on all of them.")
@@ -185,6 +186,11 @@ def _taken_up(work: Work, code: str, home: Path) -> TakenUp:
     for place in places.values():
         place.mkdir()
     return TakenUp(work, **places)
+
+
+@cache
+def _code(reference: str) -> str:
+    return code_digest(reference)
 
 
 def _nothing_written(work: Work, home: Path) -> None:
