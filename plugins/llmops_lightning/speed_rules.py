@@ -20,9 +20,9 @@ def _kernel(setup: Setup) -> bool:
 OF_COMPILING = (
     Rule(
         "compile",
-        lambda setup: setup.config.compile and setup.config.strategy.use.startswith("deepspeed"),
-        "DeepSpeed's hooks on layers have not been tried with compiled ones",
-        "Set compile=false, or choose the strategy single, ddp or fsdp.",
+        lambda setup: setup.config.compile and not setup.replicated,
+        "compiled layers have not been tried where processes share weights or gradients",
+        "Set compile=false, or choose the strategy single or ddp.",
     ),
     Rule(
         "compile",

@@ -29,12 +29,6 @@ from llmops_lightning.objective import Batch, Example, Tokens
 MakeRun = Callable[..., StepRun]
 Settings = Callable[..., LightningTrain]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
-    # what transformers calls it by
-    pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask:DeprecationWarning"),
-]
-
 
 def packs() -> Batch:
     """Two rows of several examples each, of other lengths, and padding."""
@@ -91,6 +85,7 @@ def test_flash_attention_is_told_of_packs_in_every_row_of_a_batch(base: Model) -
         assert torch.allclose(found[name], one, atol=1e-4 * float(one.abs().max() + 1)), name
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, inside its compiler
 def test_flex_attention_isolates_packs(base: Model, make_run: MakeRun, settings: Settings) -> None:
     network = AutoModelForCausalLM.from_pretrained(base.folder).eval()
     with torch.no_grad():
