@@ -1,6 +1,6 @@
 """The loss of a large vocabulary: all scores at once, or in chunks of several sizes.
 
-    python -m benchmarks.training_loss [--rows 256,512,1024,2048] [--words 49152]
+    python -m benchmarks.training_loss [--rows 256,512,1024] [--words 49152]
 
 Forward and backward over the head alone, of a model 576 wide, on one thread. Each choice runs in a process of
 its own, so that its peak memory is its own: what it came to hold beyond what was held before. `again` chunks
@@ -27,7 +27,7 @@ CHUNKS = (64, 128, 256, 512)
 def main() -> None:
     """Measure every choice, and keep the results."""
     asked = argparse.ArgumentParser()
-    asked.add_argument("--rows", default="256,512,1024,2048")
+    asked.add_argument("--rows", default="256,512,1024")
     asked.add_argument("--words", type=int, default=49_152)
     asked.add_argument("--one", default="")
     said = asked.parse_args()

