@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from llmops_core.step import StepRun
 from llmops_lightning.config import LightningTrain, Zero
@@ -66,6 +67,8 @@ class Partitioned:
         """Divide whole weights and the whole state among the processes."""
         put(self.learner, weights or {})
         self.held.enter_context(environment(LOCAL_RANK=str(self.team.local)))
+        # in stage 3 DeepSpeed puts its own in there, which keeps no copies of weights in lower precision
+        self.held.callback(setattr, functional, "linear", functional.linear)
         self.engine = start_engine(self.learner, self.adamw, self.chosen, self.team, self.device)
         put_state(self.engine.optimizer, self.learner, state or {}, self.team)
 
