@@ -133,6 +133,13 @@ def test_pseudonyms_that_need_not_be_undone_are_kept_nowhere(
     assert not run.state.exists()
 
 
+def test_only_what_writes_into_the_store_has_to_run_beside_it(pseudonymise: Mapping[str, Any]) -> None:
+    stays = personal_data.in_store  # type: ignore[attr-defined]
+    assert stays(PersonalData(**pseudonymise))
+    assert not stays(PersonalData(**pseudonymise, reversible=False))
+    assert not stays(PersonalData(action="redact"))
+
+
 def test_another_key_than_the_config_says_is_refused_and_told_by_fingerprint_only(
     run: StepRun, key: Key, pseudonymise: Mapping[str, Any]
 ) -> None:

@@ -186,7 +186,7 @@ def test_what_is_broken_is_not_taken_for_that_kind(kind: str, said: str, find: F
 @pytest.mark.parametrize(
     "text",
     [
-        "RFC 2045-2047 and 2360-2363, OID 1.3.101.112, see Section 3.4.1.2",
+        "It encodes 2045-2047 and 2360-2363. RFC 2047/2243, OID 1.3.101.112, see Section 3.4.1.2",
         "In 2021 the fine was 746 000 000 euros, paid on 16 July.",
         "Pi is 3.14159265358979323846264338327950288419716939937510.",
         "ISBN 978-3-16-148410-0, DOI 10.1000/182, arXiv 2112.11446",
