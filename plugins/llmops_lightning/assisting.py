@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 
@@ -27,10 +26,9 @@ from llmops_lightning.weights import load_network, load_tokenizer
 BRIEF = "training.json"
 
 
-def brief(config: LightningTrain, run: StepRun, known: Mapping[str, str]) -> None:
-    """In the leading process: leave in scratch what it found out, beside its examples and its plan."""
-    found = {"known": dict(known), "recompute": config.recompute}
-    (run.scratch / BRIEF).write_text(json.dumps(found), encoding="utf-8")
+def brief(run: StepRun, known: Mapping[str, str]) -> None:
+    """In the leading process: leave in scratch what tells this training from others, beside its plan."""
+    (run.scratch / BRIEF).write_text(json.dumps(dict(known)), encoding="utf-8")
 
 
 def assist(config: LightningTrain, run: StepRun, model: Model, strategy: Strategy, team: Team) -> None:
@@ -38,8 +36,6 @@ def assist(config: LightningTrain, run: StepRun, model: Model, strategy: Strateg
 
     `run.scratch` is the leading process's, after `brief`; its checkpoints lie there too.
     """
-    found = json.loads((run.scratch / BRIEF).read_text(encoding="utf-8"))
-    config = replace(config, recompute=found["recompute"])
     tuning: Tuning = run.load(config.tuning)(config.tuning.config, run)
     with one_thread(), torch.random.fork_rng(devices=()):
         tokenizer, network = load_tokenizer(model), load_network(model, **tuning.loading)
@@ -54,4 +50,5 @@ def assist(config: LightningTrain, run: StepRun, model: Model, strategy: Strateg
         training.validation = validation_batches(config, objective, validation, team)
         plan = Plan(run.scratch)
         loader = StepLoader(plan, Encoded(run.scratch / "encoded-train"), objective, team)
-        run_steps(training, loader, strategy, found["known"])
+        known = json.loads((run.scratch / BRIEF).read_text(encoding="utf-8"))
+        run_steps(training, loader, strategy, known)

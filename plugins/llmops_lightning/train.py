@@ -65,7 +65,7 @@ def train(config: LightningTrain, run: StepRun, *, model: Model, data: Dataset) 
         count = sum(one.numel() for one in training.learner.learning().values())
         run.metric("trainable_parameters", count)
         known = identity(model, prepared.plan.digest, config, run.seed)
-        brief(config, run, known)
+        brief(run, known)
         try:
             with crew(config, run, model, strategy, store) as training.team:
                 training.validation = validation_batches(
