@@ -36,8 +36,9 @@ from llmops_data.stored import StoredRows, decoded
 
 FEWEST = 4
 """Batches of rows below which a step stays in this process."""
-BLOCKS_A_CPU = 8
-"""Blocks that are handed over together. More would fill the object store, fewer leave CPUs idle."""
+BLOCKS, LEAST_BLOCKS = 8, 4
+"""Blocks for each task that runs at once: the most that are handed over together (more would fill the object
+store), and the fewest that rows are cut into."""
 LARGEST = 32_000_000
 """Bytes of a block; it ends early where texts are long."""
 TRIES = 3
@@ -63,10 +64,12 @@ class OnRay:
         work = work_of(function, part, run)
         # by reference: what is an argument of a task is written into Ray's plans, and secrets are in this
         held = ray.put((work, code_digest(f"{work.module}:{work.function}")))
-        blocks = self._blocks(rows)
-        at_once = BLOCKS_A_CPU * max(1, int(ray.cluster_resources().get("CPU", 1) / self.config.cpus))
+        tasks = max(1, int(ray.cluster_resources().get("CPU", 1) / self.config.cpus))
+        tasks = min(tasks, self.config.tasks or tasks)
+        # fewer to a block where some of the cluster would have nothing to do
+        blocks = self._blocks(rows, min(self.config.rows, len(rows) // (tasks * LEAST_BLOCKS)))
         try:
-            while some := list(islice(blocks, at_once)):
+            while some := list(islice(blocks, tasks * BLOCKS)):
                 for found in self._mapped(some, held):
                     if isinstance(found, BaseException):
                         raise found
@@ -74,15 +77,15 @@ class OnRay:
         except ray.exceptions.RayError as error:
             raise failed(error, run.step) from error
 
-    def _blocks(self, rows: StoredRows) -> Iterator[pa.Table]:
-        """Batches of rows in order, encoded, so many to a block as the config asks."""
+    def _blocks(self, rows: StoredRows, least: int) -> Iterator[pa.Table]:
+        """Batches of rows in order, encoded, with at least so many rows to a block unless they are long."""
         waiting: list[bytes] = []
         count = size = 0
         for number in range(rows.batches):
             batch = rows.block(number)
             waiting.append(_encoded(batch))
             count, size = count + batch.num_rows, size + len(waiting[-1])
-            if count >= self.config.rows or size >= LARGEST:
+            if count >= least or size >= LARGEST:
                 yield _table(waiting)
                 waiting, count, size = [], 0, 0
         if waiting:
@@ -98,7 +101,7 @@ class OnRay:
                 fn_args=[held],
                 batch_size=None,
                 batch_format="pyarrow",
-                compute=ray.data.TaskPoolStrategy(self.config.tasks or None),
+                compute=ray.data.TaskPoolStrategy(min(self.config.tasks or len(blocks), len(blocks))),
                 num_cpus=self.config.cpus,
                 max_retries=TRIES,
             )

@@ -125,15 +125,22 @@ def personal_data(config: PersonalData, run: StepRun, *, rows: Sequence[Any]) ->
     return Found(kept, {ROWS: counts.pop(ROWS), **dict(sorted(counts.items()))})
 
 
+def _pseudonymises(config: PersonalData) -> bool:
+    return any(config.action_of(kind) == "pseudonymise" for kind in (*PATTERN_KINDS, *NAMED_KINDS))
+
+
 personal_data.by_rows = True  # type: ignore[attr-defined]
+# what pseudonyms stand for is written into the store
+personal_data.in_store = (  # type: ignore[attr-defined]
+    lambda config: config.reversible and _pseudonymises(config)
+)
 
 
 def taken_up(config: PersonalData, run: StepRun) -> Work:
     """A config made ready, with the key where pseudonyms are made."""
     patterns = frozenset(kind for kind in PATTERN_KINDS if config.action_of(kind) != "ignore")
     named = frozenset(kind for kind in NAMED_KINDS if config.action_of(kind) != "ignore")
-    needed = any(config.action_of(kind) == "pseudonymise" for kind in patterns | named)
-    key = _key(config, run) if needed else None
+    key = _key(config, run) if _pseudonymises(config) else None
     return Work(config, groups(patterns, tuple(config.regions)), named, key)
 
 

@@ -37,6 +37,7 @@ from .conftest import Told, loading, part, step_run, target
 
 pytestmark = pytest.mark.timeout(300)
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "use-a-ray-cluster.md"
 SECRET = "open-sesame-7913"
 STEPS = """
 import os
@@ -281,15 +282,14 @@ def test_another_version_on_a_machine_is_refused(run: StepRun, engine: Engine, t
 
 def test_a_cluster_of_our_own_is_silent_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(
-        "".join(json.dumps({"text": f"Text  number {number}."}) + "\n" for number in range(4000))
+        "".join(json.dumps({"prompt": f"{number}?", "completion": "Yes."}) + "\n" for number in range(4000))
     )
-    (tmp_path / "recipe.yaml").write_text(
-        "defaults: [base, _self_]\ndata:\n  use: dialogues\n  source: rows.jsonl\n  shape: text\n"
-        "  steps: {normalise: {}}\n  engine: {use: ray, tasks: 1}\n"
-    )
+    [recipe] = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "recipe.yaml").write_text(f"defaults: [base, _self_]\n{recipe}")
+    [typed] = re.findall(r"^\$ llmops (run .*)$", PAGE.read_text(), re.MULTILINE)
     # as a killed run would have left it
     (left := Path("/tmp/llmops-ray-999999999-killed")).mkdir(exist_ok=True)
-    command = [sys.executable, "-c", "from llmops_core.cli import main; main()", "run", "recipe.yaml"]
+    command = [sys.executable, "-c", "from llmops_core.cli import main; main()", *typed.split()]
     environment = {**os.environ, "HOME": str(tmp_path), "LLMOPS_OFFLINE": "1"}
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
