@@ -32,12 +32,13 @@ from llmops_data.parallel import Engine, work_of
 from llmops_data.pipeline import HERE, Passed, passed
 from llmops_data.rows import Message, Row
 from llmops_data.stored import RowsWriter, StoredRows
+from tests.docs.pages import blocks
 
 from .conftest import Told, loading, part, step_run, target
 
 pytestmark = pytest.mark.timeout(300)
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "use-a-ray-cluster.md"
+PAGE = "how-to/use-a-ray-cluster.md"
 SECRET = "open-sesame-7913"
 STEPS = """
 import os
@@ -284,12 +285,12 @@ def test_a_cluster_of_our_own_is_silent_and_leaves_nothing_behind(tmp_path: Path
     (tmp_path / "rows.jsonl").write_text(
         "".join(json.dumps({"prompt": f"{number}?", "completion": "Yes."}) + "\n" for number in range(4000))
     )
-    [recipe] = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (tmp_path / "recipe.yaml").write_text(f"defaults: [base, _self_]\n{recipe}")
-    [typed] = re.findall(r"^\$ llmops (run .*)$", PAGE.read_text(), re.MULTILINE)
+    texts = {block.language: block.text for block in blocks(PAGE)}
+    (tmp_path / "recipe.yaml").write_text(f"defaults: [base, _self_]\n{texts['yaml']}")
+    typed = texts["bash"].split()
     # as a killed run would have left it
     (left := Path("/tmp/llmops-ray-999999999-killed")).mkdir(exist_ok=True)
-    command = [sys.executable, "-c", "from llmops_core.cli import main; main()", *typed.split()]
+    command = [sys.executable, "-c", "from llmops_core.cli import main; main()", *typed[1:]]
     environment = {**os.environ, "HOME": str(tmp_path), "LLMOPS_OFFLINE": "1"}
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
