@@ -20,8 +20,17 @@ UNKNOWN_ROWS, UNKNOWN_TOKENS = 1000, 100
 LENGTH = 1024
 """The longest row, in tokens, where nothing is said of it."""
 LIBRARIES = 1.0e9
+FOUR_BITS = 0.6
+"""Bytes of a weight in 4 bits, with its share of the scales."""
 RECOMPUTED = 0.2
 """Share of the activations that is held when they are computed again."""
+LEARNING: Mapping[str, tuple[float, float]] = {
+    "deepspeed_zero1": (8, 12),
+    "deepspeed_zero2": (4, 16),
+    "deepspeed_zero3": (0, 16),
+    "fsdp": (0, 16),
+}
+"""Bytes for each weight that learns: those that every process holds, and those that all hold together."""
 ACTIVATIONS = 1.1e-2
 """Bytes of activations for each token and weight, measured with adapters on a 135M-parameter model."""
 
@@ -43,17 +52,39 @@ def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> S
     memory = memory_needed(
         recomputing(config, model.parameters, tokens, whole_memory()), model.parameters, tokens
     )
+    count = _processes(config)
+    each = f", in each of {count} processes" if count > 1 else ""
     return (
         Estimate("time", seconds, f"{basis}, at 0.2 TFLOP/s of two CPU cores"),
-        Estimate("memory", memory, "the weights in fp32, their optimizer, and one step's activations"),
+        Estimate("memory", memory, f"the weights, their optimizer, and one step's activations{each}"),
     )
 
 
 def memory_needed(config: LightningTrain, parameters: int, tokens: float) -> float:
     """Bytes that a training needs whose largest micro-batch has `tokens` tokens."""
-    at_once = tokens * min(config.threads or 2, config.accumulate)
+    at_once = tokens * (1 if config.compile else min(config.threads or 2, config.accumulate))
     held = ACTIVATIONS * (RECOMPUTED if config.recompute is True else 1) * at_once
-    return LIBRARIES + parameters * ((16 if config.tuning.use == "full" else 4) + held)
+    weight = _of_learning(config) if config.tuning.use == "full" else _of_frozen(config)
+    return LIBRARIES + parameters * (weight + held)
+
+
+def _of_frozen(config: LightningTrain) -> float:
+    """Bytes for each weight that stays as it is."""
+    if getattr(config.tuning.config, "quantise", "none") != "none":
+        return FOUR_BITS
+    return 2 if getattr(config.tuning.config, "frozen", "fp32") == "bf16" else 4
+
+
+def _of_learning(config: LightningTrain) -> float:
+    """Bytes for each weight that learns, in one of the processes: the weight, its gradient, two moments, and
+    in ZeRO 1 and 2 a second copy of the weight. Every process holds all weights at first."""
+    alone = 10 if config.optimizer == "adamw8bit" else 16
+    whole, shared = LEARNING.get(config.strategy.use, (alone, 0))
+    return max(4, whole + shared / _processes(config))
+
+
+def _processes(config: LightningTrain) -> int:
+    return int(getattr(config.strategy.config, "processes", 1))
 
 
 def recomputing(config: LightningTrain, parameters: int, tokens: float, memory: float) -> LightningTrain:

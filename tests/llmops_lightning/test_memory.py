@@ -9,9 +9,10 @@ import pytest
 
 from llmops_core import events
 from llmops_core.artifacts import Dataset, Model
+from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_lightning import memory, running
-from llmops_lightning.config import LightningTrain
+from llmops_lightning.config import Ddp, Fsdp, Full, LightningTrain, Lora, Zero, Zero2, Zero3
 from llmops_lightning.estimate import estimate, memory_needed, recomputing
 from llmops_lightning.train import train
 
@@ -30,6 +31,24 @@ def test_activations_are_computed_again_where_they_must_be(
     found = recomputing(settings(recompute=written), 10**8, 4096, gigabytes * 1e9)
     assert found.recompute is decided
     assert memory_needed(settings(recompute=True), 10**8, 4096) < 0.6 * memory_needed(settings(), 10**8, 4096)
+
+
+@pytest.mark.parametrize(
+    ("changes", "gigabytes"),
+    [
+        ({"tuning": Full()}, 16),
+        ({"tuning": Full(), "optimizer": "adamw8bit"}, 10),
+        ({}, 4),
+        ({"tuning": Lora(frozen="bf16")}, 2),
+        ({"tuning": Lora(quantise="nf4")}, 0.6),
+    ],
+)
+def test_weights_count_with_the_bytes_that_they_and_their_optimizer_are_held_in(
+    settings: Settings, changes: dict[str, Any], gigabytes: float
+) -> None:
+    config = settings(**changes)
+    held = memory_needed(config, 10**9, 0) - memory_needed(config, 0, 0)
+    assert held == pytest.approx(gigabytes * 1e9)
 
 
 def test_the_plan_estimates_what_auto_would_come_to(
@@ -85,3 +104,17 @@ def test_what_was_held_is_recorded_beside_what_was_estimated(
     numbers = {one.name: one.value for one in told if isinstance(one, events.Metric)}
     assert numbers["memory_estimated"] > 1e9
     assert 1e8 < numbers["memory_held"] < 5e9
+
+
+def test_what_processes_share_is_estimated_for_one_of_them(settings: Settings) -> None:
+    weights = 10**9
+
+    def gigabytes(use: str, chosen: Any) -> float:
+        config = settings(tuning=Full(), strategy=Part("train/strategy", use, chosen))
+        return (memory_needed(config, weights, 0) - memory_needed(settings(), 0, 0)) / 1e9
+
+    assert gigabytes("ddp", Ddp(processes=4)) == 16
+    assert gigabytes("deepspeed_zero1", Zero(processes=4)) == 8 + 3
+    assert gigabytes("deepspeed_zero2", Zero2(processes=4)) == 4 + 4
+    assert gigabytes("deepspeed_zero3", Zero3(processes=2)) == gigabytes("fsdp", Fsdp(processes=2)) == 8
+    assert gigabytes("fsdp", Fsdp(processes=64)) == 4, "the weights are read before they are shared"
