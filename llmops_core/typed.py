@@ -59,7 +59,8 @@ class Reading:
                 self.report(
                     where,
                     f"no such field of {owner or path}",
-                    did_you_mean(str(name), fields, f"{path}." if path else ""),
+                    did_you_mean(str(name), fields, f"{path}." if path else "")
+                    or f"Its fields: {', '.join(fields) or 'none'}.",
                 )
         hints = _hints(cls)
         values: dict[str, Any] = {}
