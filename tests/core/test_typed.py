@@ -113,7 +113,7 @@ def test_a_field_of_a_default_part_can_be_set_without_naming_it() -> None:
     ("node", "where", "what", "remedy"),
     [
         ({"cuont": 3}, "x.cuont", "no such field", "Did you mean x.count?"),
-        ({"zzzzzz": 3}, "x.zzzzzz", "no such field", "Its fields: count, "),
+        ({"zzzzzz": 3}, "x.zzzzzz", "no such field", "Its fields: flag, count, "),
         ({"count": "three"}, "x.count", 'a whole number is wanted, not the text "three"', ""),
         ({"count": 3.0}, "x.count", "a whole number is wanted, not 3.0", ""),
         ({"count": True}, "x.count", "a whole number is wanted, not true", ""),
