@@ -20,7 +20,8 @@ from llmops_lightning.team import Team
 Weights = Mapping[str, Tensor]
 """What learns, by the network's names: whole tensors, however they are spread."""
 State = Mapping[str, Mapping[str, Tensor]]
-"""AdamW's `step`, `exp_avg` and `exp_avg_sq` of each weight, by name: whole tensors."""
+"""AdamW's `step`, `exp_avg` and `exp_avg_sq` of each weight, by name: whole tensors. In 8 bits, where every
+process has all of it: what bitsandbytes holds, as it is."""
 
 
 @dataclass(frozen=True)
