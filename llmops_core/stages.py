@@ -27,7 +27,7 @@ class Stage:
 
 STAGES = (
     Stage("infra", "provisions machines, or takes this one", (), "Cluster", live=True),
-    Stage("data", "gather, clean, deduplicate, split, version", (), "Dataset"),
+    Stage("data", "gather, clean, redact, deduplicate, split, version", (), "Dataset"),
     Stage("model", "open weights at an exact revision", (), "Model"),
     Stage(
         "train",
