@@ -72,9 +72,12 @@ class Cluster:
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise self._unreached(str(error).strip().partition("\n")[0].rstrip(".")) from error
         self._joined = True
-        nodes = sum(one["Alive"] for one in ray.nodes())
-        cpus = ray.cluster_resources().get("CPU", 0)
-        self._run.log(f"Ray: {cpus:g} CPUs on {nodes} node{'' if nodes == 1 else 's'}")
+        nodes = [one["Resources"].get("CPU", 0) for one in ray.nodes() if one["Alive"]]
+        self._run.log(f"Ray: {sum(nodes):g} CPUs on {len(nodes)} node{'' if len(nodes) == 1 else 's'}")
+        if max(nodes, default=0) < self._config.cpus:
+            self._run.warn(
+                f"no machine of the Ray cluster has {self._config.cpus:g} CPUs: waiting until one joins"
+            )
 
     def leave(self) -> None:
         """Leave it; what was started for it ends."""

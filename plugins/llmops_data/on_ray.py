@@ -82,9 +82,8 @@ class OnRay:
         waiting: list[bytes] = []
         count = size = 0
         for number in range(rows.batches):
-            batch = rows.block(number)
-            waiting.append(_encoded(batch))
-            count, size = count + batch.num_rows, size + len(waiting[-1])
+            waiting.append(rows.stream(number))
+            count, size = count + rows.size(number), size + len(waiting[-1])
             if count >= least or size >= LARGEST:
                 yield _table(waiting)
                 waiting, count, size = [], 0, 0
@@ -144,14 +143,6 @@ def _in_order() -> Any:
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     return context
-
-
-def _encoded(batch: pa.RecordBatch) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as stream:
-        stream.write_batch(batch)
-    found: bytes = sink.getvalue().to_pybytes()
-    return found
 
 
 def _table(batches: list[bytes]) -> pa.Table:

@@ -32,7 +32,7 @@ from llmops_core.step import SECRET_OPENS, StepRun, secret_name
 from llmops_core.typed import plain
 from llmops_data.config import Local
 from llmops_data.rows import Row
-from llmops_data.stored import StoredRows, encoded
+from llmops_data.stored import StoredRows, encoded, streamed
 
 BATCHES_A_PROCESS = 4
 """With fewer, starting a process takes longer than it saves."""
@@ -192,8 +192,5 @@ class TakenUp:
         self._told.clear()
         outcome = outcome_of(self._function(self._config, self._run, rows=rows))
         left, counts = accounted(rows, outcome)
-        batch = encoded(list(left))
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as stream:
-            stream.write_batch(batch)
-        return Done(sink.getvalue().to_pybytes(), len(rows), dict(counts()), list(self._told))
+        batch = streamed(encoded(list(left)))
+        return Done(batch, len(rows), dict(counts()), list(self._told))

@@ -90,6 +90,15 @@ def encoded(rows: Sequence[Row]) -> pa.RecordBatch:
     )
 
 
+def streamed(batch: pa.RecordBatch) -> bytes:
+    """A record batch as it is sent to another process."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+    found: bytes = sink.getvalue().to_pybytes()
+    return found
+
+
 def decoded(batch: pa.RecordBatch) -> list[Row]:
     """The rows of a record batch."""
     origins, roles, texts, facts = batch.columns
@@ -123,16 +132,19 @@ class StoredRows(Sequence[Row]):
 
     @cached_property
     def _starts(self) -> list[int]:
-        return list(accumulate(map(self._size, range(self.batches)), initial=0))
+        return list(accumulate(map(self.size, range(self.batches)), initial=0))
 
-    def _size(self, number: int) -> int:
+    def size(self, number: int) -> int:
+        """How many rows a batch has."""
         rows = int(self._reader.get_batch(number).num_rows)
         self._let_go()  # the head of a batch brings the pages around it
         return rows
 
-    def block(self, number: int) -> pa.RecordBatch:
-        """One batch as it lies on disk."""
-        return self._reader.get_batch(number)
+    def stream(self, number: int) -> bytes:
+        """One batch as it is sent to another process."""
+        found = streamed(self._reader.get_batch(number))
+        self._let_go()
+        return found
 
     def batch(self, number: int) -> list[Row]:
         """The rows of one batch."""
