@@ -21,7 +21,9 @@ from llmops_core.step import StepRun
 from llmops_data.config import Ray
 from llmops_data.parallel import Engine
 
-LOCAL = "local"
+LOCAL, AUTO = "local", "auto"
+CURRENT = Path("/tmp/ray/ray_current_cluster")
+"""Where `ray start` writes down the cluster that it started or joined."""
 FOLDERS = Path("/tmp")
 """Not where the user has such things: the path of a socket may have 107 characters."""
 NAMED = "llmops-ray-"
@@ -64,8 +66,8 @@ class Cluster:
 
         if self._joined or ray.is_initialized():
             return
-        address = self._config.address
-        if address not in (LOCAL, "auto"):
+        address = _found() if self._config.address == AUTO else self._config.address
+        if address not in (LOCAL, AUTO):
             self._reach(address)
         try:
             ray.init(address, log_to_driver=False, logging_level="CRITICAL", **self._ours())
@@ -138,6 +140,12 @@ def _environment(config: Ray) -> Iterator[None]:
 def _token() -> str:
     """Once a process, as Ray reads it."""
     return secrets.token_hex(32)
+
+
+def _found() -> str:
+    """The cluster that `auto` means. Ray itself would take any, also one that another run is about to end."""
+    said = os.environ.get("RAY_ADDRESS") or (CURRENT.read_text() if CURRENT.exists() else "")
+    return said.strip() if ":" in said and "://" not in said else AUTO
 
 
 def _running(name: str) -> bool:

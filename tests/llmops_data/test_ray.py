@@ -25,7 +25,7 @@ from llmops_core.events import Log
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_data import config
-from llmops_data.cluster import Cluster, ray_cluster
+from llmops_data.cluster import CURRENT, Cluster, ray_cluster
 from llmops_data.config import DialogueData
 from llmops_data.dialogues import dialogues
 from llmops_data.parallel import Engine, work_of
@@ -121,13 +121,14 @@ def address(folder: Path) -> Iterator[str]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(folder))
         # Ray writes down there which cluster is the current one
-        Path("/tmp/ray").mkdir(exist_ok=True)
+        CURRENT.parent.mkdir(exist_ok=True)
         size = {"num_cpus": 1, "object_store_memory": 80_000_000}
         head = {**size, "include_dashboard": False, "temp_dir": str(folder / "ray")}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         cluster.add_node(**size)
         yield cluster.address
         cluster.shutdown()
+        CURRENT.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +179,14 @@ def documents(folder: Path) -> str:
 
 
 # first: a process is in one cluster at a time, and the others are in one of the module's
-def test_a_cluster_that_is_not_there_is_told_soon(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_is_told_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     for address in ("127.0.0.1:1", "nowhere"):
         with pytest.raises(DataError, match=rf"the Ray cluster {address} cannot be joined.*engine\.address"):
             Cluster(config.Ray(address=address), step_run(tmp_path, name=address[:3])).join()
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(DataError, match="the Ray cluster auto cannot be joined"):
+        Cluster(config.Ray(address="auto"), step_run(tmp_path)).join()
     assert time.monotonic() - began < 30
     with pytest.raises(ValueError, match="Ray Client"):
         config.Ray(address="ray://head:10001")
