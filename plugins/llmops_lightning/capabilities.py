@@ -89,6 +89,15 @@ RULES: tuple[Rule, ...] = (
         "Raise validation_rows.",
     ),
     Rule(
+        "strategy.offload_weights",
+        lambda setup: (
+            getattr(setup.config.strategy.config, "offload_weights", "none") == "nvme"
+            and setup.config.tuning.use != "full"
+        ),
+        "adapters are more weights than DeepSpeed has buffers for between a disk and memory",
+        "Set it to cpu.",
+    ),
+    Rule(
         "strategy.nvme_path",
         lambda setup: setup.on_disk and setup.disk is None,
         "nothing says where to put what is offloaded to nvme",

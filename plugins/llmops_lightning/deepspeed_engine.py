@@ -74,7 +74,8 @@ def settings(learner: Learner, chosen: Zero, *, on_gpu: bool) -> Mapping[str, An
         zero["stage3_prefetch_bucket_size"] = bucket
         zero["stage3_param_persistence_threshold"] = min(HELD, max(sizes) // 8)
         if chosen.offload_weights != "none":
-            zero["offload_param"] = _place(chosen.offload_weights, chosen, on_gpu)
+            place = _place(chosen.offload_weights, chosen, on_gpu)
+            zero["offload_param"] = {**place, "buffer_size": max(sizes)}
     # torch's AdamW steps as fast on a CPU as DeepSpeed's own, which would be compiled first
     return {
         "train_micro_batch_size_per_gpu": 1,

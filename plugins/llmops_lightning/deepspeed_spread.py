@@ -6,7 +6,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -14,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from llmops_core.step import StepRun
-from llmops_lightning.config import LightningTrain, Zero
+from llmops_lightning.config import LightningTrain, Zero, Zero3
 from llmops_lightning.deepspeed_engine import end_engine, environment, exchanging, start_engine
 from llmops_lightning.deepspeed_state import put_state, read_state, read_weights
 from llmops_lightning.gradients import on_threads
@@ -69,7 +72,7 @@ class Partitioned:
         self.held.enter_context(environment(LOCAL_RANK=str(self.team.local)))
         # in stage 3 DeepSpeed puts its own in there, which keeps no copies of weights in lower precision
         self.held.callback(setattr, functional, "linear", functional.linear)
-        self.engine = start_engine(self.learner, self.adamw, self.chosen, self.team, self.device)
+        self.engine = start_engine(self.learner, self.adamw, self._placed(), self.team, self.device)
         put_state(self.engine.optimizer, self.learner, state or {}, self.team)
 
     def gradients(self, batches: Sequence[MicroBatch], weight: int) -> float:
@@ -118,6 +121,14 @@ class Partitioned:
         with self.held:
             if self.engine is not None:
                 end_engine(self.engine)
+
+    def _placed(self) -> Zero:
+        """What was chosen, with a folder of this process's own for what goes to a disk."""
+        if not isinstance(self.chosen, Zero3) or self.chosen.nvme_path is None:
+            return self.chosen
+        Path(self.chosen.nvme_path).mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(prefix="llmops-", dir=self.chosen.nvme_path)
+        return replace(self.chosen, nvme_path=self.held.enter_context(folder))
 
     def _threads(self) -> int:
         """Where the optimizer steps beside the GPU, it is given all cores: its result is the same."""

@@ -6,7 +6,8 @@ Each process's AdamW knows a few flat tensors. Where in them a weight's part lie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,17 +61,34 @@ def put_state(optimizer: Any, learner: Learner, state: State, team: Team) -> Non
     Before the first step: DeepSpeed finds the state of all but the first group of weights only if it is there
     by then.
     """
-    flats = _flats(optimizer)
-    made = [_fresh(flat) for flat in flats]
-    for name, one in learner.learning().items():
-        for part in _parts(optimizer, one, team):
-            for key in MOMENTS if name in state else ():
-                flat = state[name][key].flatten()[part.begins : part.begins + part.count]
-                made[part.group][key].narrow(0, part.at, len(flat)).copy_(flat)
-            if name in state:
-                made[part.group][STEP].copy_(state[name][STEP])
-    for flat, values in zip(flats, made, strict=True):
-        optimizer.optimizer.state[flat] = values
+    places = [
+        (name, part) for name, one in learner.learning().items() for part in _parts(optimizer, one, team)
+    ]
+    for at, flat in enumerate(_flats(optimizer)):
+        with _in_memory(optimizer, at):
+            made = _fresh(flat)
+            for name, part in places:
+                if part.group == at and name in state:
+                    _fill(made, state[name], part)
+            optimizer.optimizer.state[flat] = made
+
+
+def _fill(made: Mapping[str, Tensor], values: Mapping[str, Tensor], part: Part) -> None:
+    for key in MOMENTS:
+        stretch = values[key].flatten()[part.begins : part.begins + part.count]
+        made[key].narrow(0, part.at, len(stretch)).copy_(stretch)
+    made[STEP].copy_(values[STEP])
+
+
+@contextlib.contextmanager
+def _in_memory(optimizer: Any, at: int) -> Iterator[None]:
+    """Inside, what of a group was put on a disk is back; afterwards what it then holds is there."""
+    lies_on_disk = getattr(optimizer, "_swappable_optimizer_subgroup", lambda at: False)(at)
+    if lies_on_disk:
+        optimizer._optimizer_states_and_gradient_swap_in(at)
+    yield
+    if lies_on_disk:
+        optimizer._optimizer_states_and_gradient_swap_out(at)
 
 
 def _fresh(flat: Tensor) -> dict[str, Tensor]:

@@ -88,6 +88,7 @@ BROKEN = [
     (zero_3(offload="cpu"), PLAIN, "strategy.offload", "memory already"),
     (zero_3(offload_weights="cpu"), PLAIN, "strategy.offload_weights", "memory already"),
     (zero_3(offload_weights="nvme"), SERVER, "strategy.nvme_path", "nothing says where"),
+    (zero_3(offload_weights="nvme", nvme_path="/fast"), SERVER, "strategy.offload_weights", "adapters"),
     (zero_3(offload="cpu", nvme_path="/fast"), SERVER, "strategy.nvme_path", "it has no effect"),
     (
         zero_3(offload="nvme", nvme_path="/fast"),
@@ -165,7 +166,8 @@ GOOD: list[tuple[dict[str, Any], Machine]] = [
     ({"compile": True, "threads": 1, "attention": "eager"}, PLAIN),
     (spread(FSDP, precision="bf16", attention="flash", batching="packs"), SERVER),
     (spread(DDP, compile=True, precision="bf16", attention="flash", batching="packs"), SERVER),
-    (zero_3(offload="nvme", offload_weights="nvme", nvme_path="/fast"), SERVER),
+    ({**zero_3(offload="nvme", offload_weights="nvme", nvme_path="/fast"), "tuning": Full()}, SERVER),
+    (zero_3(offload="nvme", offload_weights="cpu", nvme_path="/fast"), SERVER),
     (spread(ZERO, threads=1, recompute=True, neftune=5.0, tuning=Lora(dora=True, merge=True)), PLAIN),
     (spread(ZERO, precision="bf16", attention="flex", batching="packs"), SERVER),
     (gpu(**FP8, attention="flash"), SERVER),
