@@ -244,7 +244,7 @@ class Near:
         0.8, doc="Jaccard similarity of their shingles from which rows are duplicates.", above=0, at_most=1
     )
     compare: Literal["row", "prompt"] = setting(
-        "row", doc="The whole conversation, or all but its last answer."
+        "row", doc="All that was said, or all but the last answer; no system message that ten rows share."
     )
     action: Literal["drop", "group"] = setting(
         "drop", doc="Keep only the first, or keep all and have them go to one split."
@@ -267,7 +267,7 @@ class Semantic:
         0.9, doc="Cosine similarity of their embeddings from which rows are duplicates.", above=0, at_most=1
     )
     compare: Literal["row", "prompt"] = setting(
-        "row", doc="The whole conversation, or all but its last answer."
+        "row", doc="All that was said, or all but the last answer; no system message that ten rows share."
     )
     action: Literal["drop", "group"] = setting(
         "drop", doc="Keep only the first, or keep all and have them go to one split."

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from llmops_core.step import StepRun
+from llmops_data.compared import COMMON
 from llmops_data.config import Near
 from llmops_data.lines import Identities
 from llmops_data.rows import Row
@@ -21,8 +22,6 @@ ALIKE = 0.8
 """Jaccard similarity from which two rows are nearly the same."""
 SHOWN = 8
 LONGEST = 2000
-COMMON = 10
-"""Rows from which on a text says nothing about one of them."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from llmops_data.buckets import (
     buckets_for,
     by_digest,
 )
+from llmops_data.compared import compared
 from llmops_data.config import Near
 from llmops_data.digests import Copies
 from llmops_data.linking import left, together
@@ -53,6 +54,7 @@ class Texts(Iterable[str]):
 
     def __init__(self, rows: Sequence[Row], config: Near) -> None:
         self._rows, self._config = rows, config
+        self._text = compared(rows, config.compare)
         self._pieces: OrderedDict[int, Pieces] = OrderedDict()
         self._remembered = 0
         self._room = np.empty(0, np.uint64)
@@ -62,9 +64,6 @@ class Texts(Iterable[str]):
 
     def __iter__(self) -> Iterator[str]:
         return map(self._text, self._rows)
-
-    def _text(self, row: Row) -> str:
-        return row.text if self._config.compare == "row" else row.prompt
 
     def pieces(self, place: int) -> Pieces:
         """The pieces of one row."""

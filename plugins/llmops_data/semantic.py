@@ -16,6 +16,7 @@ from usearch.index import Index
 from llmops_core.keys import code_digest
 from llmops_core.step import StepRun
 from llmops_core.store import Store
+from llmops_data.compared import compared
 from llmops_data.config import Semantic
 from llmops_data.embedding import Embedder
 from llmops_data.linking import Alike, left, together
@@ -51,7 +52,7 @@ def semantic(config: Semantic, run: StepRun, *, rows: Sequence[Row]) -> Outcome:
         "device": embed.device,
         "libraries": [version("torch"), version("transformers")],
     }
-    texts = (row.text if config.compare == "row" else row.prompt for row in rows)
+    texts = map(compared(rows, config.compare), rows)
     what = f"rows that mean nearly the same{'' if config.compare == 'row' else ' by their prompts'}"
     with Rows(run.scratch, embed.width) as vectors:
         with kept_vectors(run.state, document) as kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -42,6 +43,38 @@ def test_by_prompt_rows_with_other_answers_are_kept_together(run: StepRun) -> No
     assert list(outcome.rows) == ROWS
     assert {(one.first.origin, one.second.origin) for one in outcome.links} == {("1", "3"), ("2", "4")}
     assert not any(one.dropped for one in outcome.links)
+
+
+def test_a_system_message_of_many_rows_makes_none_alike_and_one_of_few_still_counts(run: StepRun) -> None:
+    def under(rule: str, rows: list[Row]) -> list[Row]:
+        return [Row(f"{rule[:1]}{one.origin}", (Message("system", rule), *one.messages)) for one in rows]
+
+    asked = [
+        row(f"{number}", f"What is {number} times {number}?", f"{number**2}") for number in range(40, 60)
+    ]
+    everywhere = under("Answer with one number, and explain nothing, whatever you are asked. " * 8, asked)
+    again = row("again", "what is 40 times 40", "1600!")
+    found = near(Near(), run, rows=[*everywhere, *under("Be brief.", [again])])
+    assert [one.origin for one in found.rows] == [one.origin for one in everywhere] + ["Bagain"]
+    found = near(Near(), run, rows=[*everywhere, again])
+    assert [(one.first.origin, one.second.origin) for one in found.links] == [("A40", "again")]
+    pages = [
+        one for page in ("Paris is in France. ", "It rained all day. ") for one in under(page * 9, [again])
+    ]
+    assert list(near(Near(), run, rows=pages).rows) == pages
+
+
+@pytest.mark.parametrize("compare", ["row", "prompt"])
+def test_rows_that_are_asked_by_a_system_message_alone_are_compared_by_it(
+    run: StepRun, compare: Literal["row", "prompt"]
+) -> None:
+    rule, answers = "Tell a joke about the weather.", ["Rain.", "A cloud came by.", "No wind, no news."] * 4
+    rows = [
+        Row(str(number), (Message("system", rule), Message("assistant", said)))
+        for number, said in enumerate(answers)
+    ]
+    left = [one.origin for one in near(Near(threshold=1.0, compare=compare), run, rows=rows).rows]
+    assert left == {"row": ["0", "1", "2"], "prompt": ["0"]}[compare]
 
 
 WORDS = st.text("abcdé漢 _!\n", max_size=40) | st.text("abcd E,\n", max_size=60)
