@@ -215,7 +215,7 @@ class Reading:
         if not isinstance(value, str) or not value:
             return value
         text = value
-        if says.address:
+        if says.address or value.startswith("file:"):
             try:
                 address = parse(value)
             except AddressError as error:

@@ -192,6 +192,7 @@ def test_paths_start_where_they_are_written_and_must_exist(tmp_path: Path) -> No
     told = Told(tmp_path)
     read = told.read({"path": "rows", "address": "file:rows"}, Required)
     assert (read.path, read.address) == (str(tmp_path / "rows"), f"file:{tmp_path / 'rows'}")
+    assert told.read({"path": "file:rows", "address": None}, Required) == Required(str(tmp_path / "rows"))
     assert told.read({"path": "nothing", "address": "rows"}, Required) is BAD
     assert [place for place, _, _ in told.problems] == ["x.path", "x.address"]
 
