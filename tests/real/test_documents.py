@@ -65,6 +65,7 @@ def test_a_command_in_the_documents_does_what_it_shows(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_recipe_in_the_documents_is_right(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(ROWS)
     for number, (_, content) in enumerate(blocks(page, "yaml")):
         if "defaults:" in content:
             recipe = tmp_path / f"recipe{number}.yaml"
