@@ -175,7 +175,10 @@ def test_a_tag_moves_only_to_what_passes_and_keeps_its_history(shelf: Shelf) -> 
     good, bad = shelf.put({"train": pairs(50)}), shelf.put({"train": [*pairs(50), pairs(1)[0]]})
     better = shelf.put({"train": pairs(55)})
     assert "published names " in shelf.types("tag", good.digest[:10], "published")
-    with pytest.raises(GateRefused, match=f"not moved, it still names {good.digest[:12]}.*1 row .* copies .*allowed: 0 %.*--allow"):
+    with pytest.raises(
+        GateRefused,
+        match=f"not moved, it still names {good.digest[:12]}.*1 row .* copies .*allowed: 0 %.*--allow",
+    ):
         shelf.types("tag", bad.digest, "published")
     assert version(shelf.store, "published").digest == good.digest
     shelf.types("tag", bad.digest, "published", "--allow", "duplicates=0.1")
