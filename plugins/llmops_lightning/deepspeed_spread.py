@@ -24,7 +24,7 @@ from llmops_lightning.gradients import on_threads
 from llmops_lightning.machine import available_cores
 from llmops_lightning.optimizing import adamw
 from llmops_lightning.sharded import InPlace
-from llmops_lightning.spread import Learner, MicroBatch, State, Weights, put
+from llmops_lightning.spread import Learner, MicroBatch, State, Weights, put, seeded
 from llmops_lightning.strategy import Strategy, chosen
 from llmops_lightning.team import Team
 
@@ -78,7 +78,7 @@ class Partitioned:
     def gradients(self, batches: Sequence[MicroBatch], weight: int) -> float:
         """One micro-batch after another."""
         total = 0.0
-        for at, one in enumerate(batches, 1):
+        for at, one in enumerate(seeded(batches), 1):
             self.engine.set_gradient_accumulation_boundary(at == len(batches))
             with exchanging():
                 loss = self.engine(one.batch) * (one.counts / weight)

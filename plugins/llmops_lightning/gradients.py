@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from llmops_lightning.objective import Batch
-from llmops_lightning.spread import Learner
+from llmops_lightning.spread import Learner, MicroBatch, seeded
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -116,13 +116,17 @@ def on_threads(count: int) -> Iterator[None]:
 
 
 def set_gradients(
-    learner: Learner, batches: Sequence[Batch], weight: int, threads: Threads | None = None
+    learner: Learner, batches: Sequence[MicroBatch], weight: int, threads: Threads | None = None
 ) -> float:
-    """Put into `.grad` the gradient of the summed loss divided by `weight`; gives that loss."""
+    """Put into `.grad` the gradient of the summed loss divided by `weight`; gives that loss.
+
+    On `threads` random numbers have no order, so nothing may draw any there.
+    """
     if threads is None:
-        return sum(_backward(learner, one, weight) for one in batches)
-    size = sum(tensor.numel() for batch in batches for tensor in batch.values())
-    return threads.timed(lambda: _at_once(learner, batches, weight, threads), size)
+        return sum(_backward(learner, one.batch, weight) for one in seeded(batches))
+    at_once = [one.batch for one in batches]
+    size = sum(tensor.numel() for batch in at_once for tensor in batch.values())
+    return threads.timed(lambda: _at_once(learner, at_once, weight, threads), size)
 
 
 def _backward(learner: Learner, batch: Batch, weight: int) -> float:

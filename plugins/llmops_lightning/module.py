@@ -96,9 +96,9 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """One optimizer step. Raises StepError when the loss or a gradient is no number."""
         began, planned = time.perf_counter(), batch["planned"]
-        torch.manual_seed((self.run.seed * SEED_STRIDE + self.done + (self.team.rank << 40)) % 2**63)
         rate = learning_rate(self.config, self.done, self.total)
-        own, wishes = self.spread.gradients(batch["batches"], planned.loss_tokens), self.wishes()
+        batches = [replace(one, seed=self._seed(at)) for at, one in enumerate(batch["batches"])]
+        own, wishes = self.spread.gradients(batches, planned.loss_tokens), self.wishes()
         loss, *agreed = self.team.sum(own, wishes.end, wishes.save)
         self._check("loss", loss, planned)
         row = {"step": planned.step, "loss": loss, "lr": rate, "tokens": planned.tokens}
@@ -116,6 +116,11 @@ class Training(lightning.LightningModule):
     def on_train_end(self) -> None:
         """Take what was learned before the trainer puts its things away."""
         self.learned = self.spread.weights()
+
+    def _seed(self, at: int) -> int:
+        """Of one of this process's micro-batches: by its place in the plan, whatever process computes it."""
+        place = at * self.team.size + self.team.rank
+        return (self.run.seed * SEED_STRIDE + self.done + (place << 40)) % 2**63
 
     def _tell(self, planned: Planned, loss: float, seconds: float) -> None:
         self.run.metric("loss", loss, at=self.done)
@@ -169,11 +174,13 @@ class Training(lightning.LightningModule):
                 where=self.run.step,
                 remedy="Lower lr or raise warmup_steps. The last good checkpoint is kept.",
             )
-        self.rows.append({"step": self.done, "validation_loss": loss})
-        self.run.metric("validation_loss", loss, at=self.done)
-        best = best_of(self.rows)
+        row = {"step": self.done, "validation_loss": loss}
+        best = best_of([*self.rows, row])
         if best is not None and best.since == 0:
             self.on_best()
+        # only now: a checkpoint may be written at any moment, and the best step it tells of must be kept
+        self.rows.append(row)
+        self.run.metric("validation_loss", loss, at=self.done)
 
 
 def on(device: torch.device, batches: Sequence[MicroBatch]) -> Sequence[MicroBatch]:

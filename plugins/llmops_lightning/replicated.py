@@ -55,7 +55,7 @@ class Replicated:
 
     def gradients(self, batches: Sequence[MicroBatch], weight: int) -> float:
         """On threads where there are any, else one micro-batch after another; summed in one message."""
-        counting = [one.batch for one in batches if one.counts]
+        counting = [one for one in batches if one.counts]
         loss = set_gradients(self.learner, counting, weight, self._threads())
         self.team.sum_gradients(list(self.learner.learning().values()))
         return loss

@@ -47,7 +47,7 @@ def run_steps(
         training.packs = first_packs(loader)
     lengths = loader.examples.lengths
     with computing(network, config, run, one_shape=int(lengths.min()) == int(lengths.max())):
-        _take_steps(training, loader, strategy, Keeper(training, known))
+        _take_steps(training, loader, strategy, Keeper(training, known, last=training.done))
     if training.team.leads:
         run.metric("memory_held", peak())
     return kept(training)
@@ -86,7 +86,8 @@ class Keeper:
     training: Training
     known: Mapping[str, str]
     written: float = field(default_factory=time.monotonic)
-    last: int = -1
+    last: int = 0
+    """The step of the newest checkpoint; 0: there is none."""
 
     def is_late(self) -> bool:
         """Whether the longest time between checkpoints is over, by the leading process's clock."""
@@ -99,14 +100,15 @@ class Keeper:
         training = self.training
         due = training.done % training.config.checkpoint_every == 0 or wishes.save > 0
         if wishes.end > 0 or (due and training.done < training.total):
-            self.save()
+            with training.updating():  # an end that is asked for now waits for this checkpoint
+                self.save()
         if wishes.end > 0:
             raise KeyboardInterrupt
 
     def save(self) -> None:
         """Save now, unless this step is saved, or holds numbers that are none."""
         training = self.training
-        if training.done in (0, self.last):
+        if training.done == self.last:
             return
         weights, state = training.spread.weights(), training.spread.state()
         self.last, self.written = training.done, time.monotonic()

@@ -20,7 +20,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from llmops_lightning.config import Fsdp, LightningTrain
 from llmops_lightning.optimizing import adamw, state_of, take_state
-from llmops_lightning.spread import Learner, MicroBatch, State, Weights, put
+from llmops_lightning.spread import Learner, MicroBatch, State, Weights, put, seeded
 from llmops_lightning.team import Team, expect_group
 
 
@@ -75,7 +75,7 @@ class Sharded:
     def gradients(self, batches: Sequence[MicroBatch], weight: int) -> float:
         """One micro-batch after another."""
         total = 0.0
-        for at, one in enumerate(batches, 1):
+        for at, one in enumerate(seeded(batches), 1):
             self.root.set_requires_gradient_sync(at == len(batches) or not self.waits)
             loss = self.learner(one.batch) * (one.counts / weight)
             loss.backward()

@@ -6,7 +6,7 @@ take the same steps and call the same methods in the same order, so that any of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +32,15 @@ class MicroBatch:
     counts: bool = True
     """False: another process has one micro-batch more. This one is computed for the exchanges on the way,
     and neither its loss nor its gradients count."""
+    seed: int = 0
+    """Of the random numbers that learning from it draws."""
+
+
+def seeded(batches: Sequence[MicroBatch]) -> Iterator[MicroBatch]:
+    """One after another, each to be learned from with random numbers of its own."""
+    for one in batches:
+        torch.manual_seed(one.seed)
+        yield one
 
 
 class Learner(nn.Module):

@@ -21,7 +21,7 @@ from llmops_core.settings import Part
 from llmops_core.step import StepRun
 from llmops_lightning import crew
 from llmops_lightning.capabilities import Machine, problems
-from llmops_lightning.config import Ddp, Fsdp, Full, LightningTrain
+from llmops_lightning.config import Ddp, Fsdp, Full, LightningTrain, Lora
 from llmops_lightning.replicated import Replicated
 from llmops_lightning.train import train
 
@@ -100,6 +100,21 @@ def test_two_processes_give_the_gradients_of_one_and_one_goes_on_where_they_stop
     assert all(torch.allclose(one, weights[1][name], atol=1e-4) for name, one in weights[0].items())
     assert [child.returncode is not None for child in children] == [True]
     assert {file.suffix for file in scratch.iterdir() if file.is_file()} == {".ckpt", ".json", ".jsonl"}
+
+
+def test_two_processes_drop_and_add_noise_as_one_does(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
+) -> None:
+    changes: dict[str, Any] = {
+        "tuning": Lora(r=4, dropout=0.5),
+        "neftune": 5.0,
+        "accumulate": 4,
+        "max_steps": 3,
+    }
+    alone = train(settings(**changes), make_run("alone"), model=base, data=data)
+    shared = train(settings(**changes, strategy=TWO), make_run("shared"), model=base, data=data)
+    weights = [load_file(model.folder / "adapter_model.safetensors") for model in (alone, shared)]
+    assert all(torch.allclose(one, weights[1][name], atol=1e-6) for name, one in weights[0].items())
 
 
 @pytest.mark.parametrize("strategy", [TWO, FSDP], ids=["ddp", "fsdp"])

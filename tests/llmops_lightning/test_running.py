@@ -19,6 +19,7 @@ from llmops_core import events
 from llmops_core.artifacts import Dataset, Model
 from llmops_core.errors import StepError
 from llmops_core.step import StepRun
+from llmops_lightning import checkpoints
 from llmops_lightning.config import Full, LightningTrain
 from llmops_lightning.noise import noisy_embeddings
 from llmops_lightning.optimizing import groups_of
@@ -79,6 +80,56 @@ def test_the_end_is_heard_while_the_main_thread_computes_and_waits_only_for_an_u
             assert saved == []
             done.set()
     assert saved == ["update over"]
+
+
+def test_a_training_told_to_end_while_it_saves_ends_with_that_checkpoint_whole(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = checkpoints.write
+
+    def told(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoints, "write", told)
+    run = make_run("run")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(checkpoint_every=2), run, model=base, data=data)
+    assert [file.name for file in run.scratch.glob("*.ckpt")] == ["step-00000002.ckpt"]
+
+
+def test_a_training_told_to_end_before_it_goes_on_leaves_its_checkpoint_as_it_is(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, scratch = settings(checkpoint_every=1000), make_run("unused").scratch
+    kill = at_step(4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        train(config, make_run("stopped", scratch=scratch, tell=kill), model=base, data=data)
+    before = (scratch / "step-00000004.ckpt").read_bytes()
+
+    def told(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Replicated, "start", told)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, make_run("again", scratch=scratch), model=base, data=data)
+    assert (scratch / "step-00000004.ckpt").read_bytes() == before
+
+
+def test_the_best_weights_that_a_checkpoint_tells_of_are_there(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings
+) -> None:
+    def kill(event: events.Event) -> None:
+        if isinstance(event, events.Metric) and (event.name, event.at) == ("validation_loss", 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run = make_run("run", tell=kill)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(keep="best", validate_every=2), run, model=base, data=data)
+    saved = torch.load(run.scratch / "step-00000002.ckpt", weights_only=True)
+    best = best_of(saved["rows"])
+    assert best is not None and best.step == 2
+    assert (run.scratch / "best-00000002.ckpt").exists()
 
 
 def test_checkpoints_come_with_time_too_and_only_the_newest_stay(

@@ -14,7 +14,7 @@ from llmops_lightning.causal import head_can_wait
 from llmops_lightning.gradients import Threads, set_gradients
 from llmops_lightning.objective import Example, Tokens
 from llmops_lightning.sft import SftObjective
-from llmops_lightning.spread import Learner
+from llmops_lightning.spread import Learner, MicroBatch
 
 
 def made(length: int, weight: int, seed: int) -> Example:
@@ -33,7 +33,7 @@ def gradients(network: Any, objective: SftObjective, rows_each: int) -> dict[str
     try:
         set_gradients(
             Learner(network, objective),
-            [objective.collate([[one] for one in part]) for part in parts],
+            [MicroBatch(objective.collate([[one] for one in part])) for part in parts],
             weight,
             threads,
         )

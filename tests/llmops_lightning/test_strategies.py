@@ -152,8 +152,8 @@ def test_all_weights_learn_as_in_one_process_which_goes_on_where_several_were_to
 def test_adapters_learn_as_in_one_process_where_several_go_on_from_its_checkpoint(
     base: Model, uneven: Dataset, make_run: MakeRun, settings: Settings, strategy: Part, other: Part
 ) -> None:
-    tuning = Lora(r=4, dora=True, merge=True, targets=("all-linear",))
-    plain = settings(tuning=tuning, keep="best", **CHANGES)
+    tuning = Lora(r=4, dropout=0.2, dora=True, merge=True, targets=("all-linear",))
+    plain = settings(tuning=tuning, keep="best", neftune=5.0, **CHANGES)
     alone = train(plain, make_run("alone"), model=base, data=uneven)
     expected = gradients_in(make_run("unused").scratch.parent / "alone-scratch")
     scratch = make_run("kept").scratch
