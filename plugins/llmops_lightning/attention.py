@@ -77,9 +77,7 @@ def on_gpu(config: LightningTrain) -> bool:
 def drops_attention(bare: Any) -> bool:
     """Whether attention leaves things out at random while learning."""
     told = bare.config.to_dict()
-    return any(
-        bool(told.get(name)) for name in ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
-    )
+    return any(bool(told.get(name)) for name in DROPS)
 
 
 def _unfit(wanted: str, why: str, run: StepRun) -> StepError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from llmops_lightning.config import LightningTrain, Lora
+from llmops_lightning.config import LightningTrain, Lora, processes_of
 
 BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 """What a processor that computes in bf16 calls it in /proc/cpuinfo."""
@@ -130,7 +130,7 @@ class Setup:
     @property
     def processes(self) -> int:
         """How many processes share the work."""
-        return int(getattr(self.config.strategy.config, "processes", 1))
+        return processes_of(self.config)
 
 
 @dataclass(frozen=True)

@@ -380,3 +380,8 @@ class LightningTrain:
         output=False,
     )
     objective: Part = part("train/objective", "sft", doc="What is learned from a row.")
+
+
+def processes_of(config: LightningTrain) -> int:
+    """How many processes a training's strategy shares the work among."""
+    return int(getattr(config.strategy.config, "processes", 1))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ class Encoder:
             "sample": [most, self.run.seed] if sampled else None,
             "objective": self.objective.identity(),
             "code": [code_digest(__name__), code_digest(type(self.objective).__module__)],
+            "libraries": [version("tokenizers"), version("transformers")],
             "length": self.length,
         }
 

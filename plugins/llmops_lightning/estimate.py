@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from llmops_core.artifacts import Artifact, Dataset, Model
 from llmops_core.hookspecs import Estimate
-from llmops_lightning.config import LightningTrain
+from llmops_lightning.config import LightningTrain, processes_of
 from llmops_lightning.machine import whole_memory
 
 START = 15.0
@@ -52,7 +52,7 @@ def estimate(config: LightningTrain, inputs: Mapping[str, Artifact | None]) -> S
     memory = memory_needed(
         recomputing(config, model.parameters, tokens, whole_memory()), model.parameters, tokens
     )
-    count = _processes(config)
+    count = processes_of(config)
     each = f", in each of {count} processes" if count > 1 else ""
     return (
         Estimate("time", seconds, f"{basis}, at 0.2 TFLOP/s of two CPU cores"),
@@ -80,11 +80,7 @@ def _of_learning(config: LightningTrain) -> float:
     in ZeRO 1 and 2 a second copy of the weight. Every process holds all weights at first."""
     alone = 10 if config.optimizer == "adamw8bit" else 16
     whole, shared = LEARNING.get(config.strategy.use, (alone, 0))
-    return max(4, whole + shared / _processes(config))
-
-
-def _processes(config: LightningTrain) -> int:
-    return int(getattr(config.strategy.config, "processes", 1))
+    return max(4, whole + shared / processes_of(config))
 
 
 def recomputing(config: LightningTrain, parameters: int, tokens: float, memory: float) -> LightningTrain:

@@ -11,7 +11,7 @@ from llmops_core import wording
 from llmops_core.errors import StepError
 from llmops_core.preview import Preview
 from llmops_lightning.choices import Machine, Setup
-from llmops_lightning.config import LightningTrain
+from llmops_lightning.config import LightningTrain, processes_of
 from llmops_lightning.estimate import memory_needed
 from llmops_lightning.machine import available_cores, available_memory
 from llmops_lightning.trial import Trial, Tried
@@ -54,11 +54,6 @@ def sizes(config: LightningTrain) -> list[int]:
     """The batch sizes with which an optimizer step sees the same rows, shared evenly among the processes."""
     rows, processes = config.batch_size * config.accumulate, processes_of(config)
     return [size for size in range(1, rows + 1) if rows % size == 0 and rows // size % processes == 0]
-
-
-def processes_of(config: LightningTrain) -> int:
-    """How many processes share the work."""
-    return int(getattr(config.strategy.config, "processes", 1))
 
 
 def fitting(trial: Trial, attempt: Callable[[Trial], Tried], tell: Callable[[Size], None]) -> list[Size]:
