@@ -166,7 +166,8 @@ def _duplicates(dataset: Dataset, limits: Limits) -> Iterator[Audit]:
 
 
 def _found(name: str, finder: Finder, dataset: Dataset, limit: float) -> Audit:
-    counts = finder([*texts(json.loads(line))] for _, line in every(dataset))
+    rows = (json.loads(line) for _, line in every(dataset))
+    counts = finder([*texts(row), *texts([*row.get("facts", {}).values()])] for row in rows)
     count, whole = sum(counts.values()), max(1, sum(dataset.rows.values()))
     told = ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if number) or "nothing found"
     allowed = "" if count <= limit * whole else f", allowed: {int(limit * whole):,} in {whole:,} rows"

@@ -26,6 +26,7 @@ DONE: Mapping[str, str] = {
 }
 """Action -> what its matches are called in the counts."""
 REPLACING = ("redact", "mask", "pseudonymise")
+REMOVING = (*REPLACING, "drop")
 ROWS = "rows with personal data"
 AGAIN = 50
 """Times at most that a changed text is looked at again: what was glued to a match may be one itself now."""
@@ -74,7 +75,8 @@ class Work:
         return find(text, self.patterns, self.config.least)
 
     def changed(self, text: str, found: Sequence[Match], count: Callable[[Match], None]) -> str:
-        """A text with its matches replaced. What comes to light by that is replaced too, and counted."""
+        """A text with its matches replaced. What comes to light by that is replaced too, and counted; of what
+        drops the row it is only counted."""
         for _ in range(AGAIN):
             replaced = [one for one in found if self.config.action_of(one.kind) in REPLACING]
             if not replaced:
@@ -84,9 +86,11 @@ class Work:
                 pieces += [text[place : one.start], self._instead(one, text[one.start : one.end])]
                 place = one.end
             text = "".join([*pieces, text[place:]])
-            found = [one for one in self.by_pattern(text) if self.config.action_of(one.kind) in REPLACING]
+            found = [one for one in self.by_pattern(text) if self.config.action_of(one.kind) in REMOVING]
             for one in found:
                 count(one)
+            if any(self.config.action_of(one.kind) == "drop" for one in found):
+                break
         return text
 
     def _instead(self, match: Match, said: str) -> str:
@@ -177,11 +181,14 @@ def _treated(
     for name, _, some in found:
         for one in some:
             count(name)(one)
-    dropped = any(config.action_of(kind) == "drop" for kind in kinds)
-    if not dropped:
+
+    def dropped() -> bool:
+        return any(config.action_of(kind) == "drop" for kind in kinds)
+
+    if not dropped():
         changed = {(name, text): work.changed(text, some, count(name)) for name, text, some in found}
     counts.update([ROWS, *(f"rows with {kind}" for kind in kinds)])
-    if dropped:
+    if dropped():
         counts["rows left out"] += 1
         return None
     return _rewritten(row, changed)

@@ -88,6 +88,9 @@ def test_another_packages_audit_counts_and_has_a_limit_of_its_own_name(
 
     assert told() == ["2 shout, allowed: 0 in 20 rows"]
     assert told(noise=0.1) == []
+    known = [text(n) | {"facts": {"role": "chief" if n else "CHIEF"}} for n in range(20)]
+    made = dataset(tmp_path / "facts", known)
+    assert told() == ["1 shout, allowed: 0 in 20 rows"]
 
 
 def test_a_limit_that_no_audit_has_is_refused_with_the_nearest() -> None:

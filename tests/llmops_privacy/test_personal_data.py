@@ -66,6 +66,13 @@ def test_a_row_is_left_out_where_a_kind_says_so(run: StepRun) -> None:
     }
 
 
+def test_a_row_is_left_out_for_what_only_a_replacement_brings_to_light(run: StepRun) -> None:
+    glued = row(f"DE89 3704 0044 0532 0130 00.{CARD.replace(' ', '')}", "Paid.")
+    assert texts(personal_data(PersonalData(), run, rows=[glued])) == [["[IBAN_CODE].[CREDIT_CARD]", "Paid."]]
+    found = personal_data(PersonalData(kinds={"CREDIT_CARD": Kind("drop")}), run, rows=[glued])
+    assert list(found.rows) == [] and found.counts["rows left out"] == 1
+
+
 def test_what_is_counted_says_kind_action_and_field_and_no_value(run: StepRun) -> None:
     rows = [row(ASKED, f"I wrote to {MAIL} and {MAIL}."), row("x", ASKED)]
     found = personal_data(PersonalData(), run, rows=rows)
