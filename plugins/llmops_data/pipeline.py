@@ -106,19 +106,26 @@ def _write(
                 counts.update(done.counts)
                 seen += done.seen
                 run.progress(seen, len(rows))
-            return dict(+counts), told(+counts), 0
-        for some in rows.parts() if by_rows else [rows]:
-            outcome = outcome_of(function(part.config, run, rows=some))
-            left, counted = accounted(some, outcome)
-            for row in left:
-                writer.add(row)
-            counts.update(counted())
-            # only now: a step may find its links while its rows are taken
-            links += write_links(folder / LINKS, outcome.links)
-            note = outcome.note
-            seen += len(some)
-            run.progress(seen, len(rows))
-    return dict(+counts), note if note and not by_rows else told(+counts), links
+        else:
+            for some in rows.parts() if by_rows else [rows]:
+                outcome = outcome_of(function(part.config, run, rows=some))
+                left, counted = accounted(some, outcome)
+                for row in left:
+                    writer.add(row)
+                counts.update(counted())
+                # only now: a step may find its links while its rows are taken
+                links += write_links(folder / LINKS, outcome.links)
+                note = outcome.note
+                seen += len(some)
+                run.progress(seen, len(rows))
+    if by_rows:
+        return _ranked(counts), told(_ranked(counts)), links
+    return dict(+counts), note or told(+counts), links
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    """What was counted, the most first: not in the order of batches, which depends on the engine before."""
+    return dict(sorted((+counts).items(), key=lambda one: (-one[1], one[0])))
 
 
 def accounted(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import pytest
 
 from llmops_core.content import content_digest
 from llmops_core.settings import Part
+from llmops_core.step import StepRun
 from llmops_data import length
 from llmops_data.config import DialogueData, Length
 from llmops_data.dialogues import dialogues
 from llmops_data.parallel import Processes
 from llmops_data.pipeline import Passed, passed
-from llmops_data.rows import Message, Row
-from llmops_data.stored import RowsWriter, StoredRows
+from llmops_data.rows import Message, Outcome, Row
+from llmops_data.stored import RowsWriter, StoredRows, encoded
 
 from .conftest import part, step_run
 
@@ -56,6 +59,31 @@ def stored(folder: Path, count: int = ROWS) -> Passed:
 
 def in_processes(function: Any, rows: StoredRows, workers: int = 2) -> bool:
     return Processes(workers).takes(function, part("length"), rows)
+
+
+def vowels(config: Any, run: StepRun, *, rows: list[Row]) -> Outcome:
+    """Counts what it finds only as it finds it."""
+    found: Counter[str] = Counter()
+    for row in rows:
+        found.update(f"with {letter}" for letter in "iae" if letter in row.text)
+    return Outcome(rows, counts=found)
+
+
+vowels.by_rows = True  # type: ignore[attr-defined]
+
+
+def test_what_is_counted_is_told_alike_however_the_rows_lie_in_batches(tmp_path: Path) -> None:
+    rows = [Row(str(number), (Message("text", said),)) for number, said in enumerate(["pie", "bad", "pea"])]
+    run, told = dataclasses.replace(step_run(tmp_path), loader=lambda chosen: vowels), []
+    for size in (1, 3):
+        with RowsWriter(tmp_path / f"{size}.arrow") as writer:
+            for start in range(0, 3, size):
+                writer.add_batch(encoded(rows[start : start + size]))
+        before = Passed("read", StoredRows(tmp_path / f"{size}.arrow"), f"{size}" * 64)
+        found = passed("vowels", Part("data/step", "vowels", Length()), run, before)
+        told.append((found.note, list(found.counts.items())))
+    assert told[0] == told[1]
+    assert told[0][0] == "2 with a, 2 with e, 1 with i"
 
 
 def test_few_rows_and_functions_without_a_name_of_their_own_stay_here(tmp_path: Path) -> None:
