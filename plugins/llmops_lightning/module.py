@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -28,7 +29,6 @@ from llmops_lightning.team import Team
 from llmops_lightning.validation import Validation
 from llmops_lightning.watching import best_of, is_over, validated
 
-SEED_STRIDE = 1_000_003
 MOST_NAMED = 12
 """Rows that an error names."""
 
@@ -118,9 +118,10 @@ class Training(lightning.LightningModule):
         self.learned = self.spread.weights()
 
     def _seed(self, at: int) -> int:
-        """Of one of this process's micro-batches: by its place in the plan, whatever process computes it."""
+        """Of one of this process's micro-batches, by its place in the plan, whatever process computes it."""
         place = at * self.team.size + self.team.rank
-        return (self.run.seed * SEED_STRIDE + self.done + (place << 40)) % 2**63
+        # of more bits a CPU would use the lower 32 alone
+        return random.Random(f"{self.run.seed} {self.done} {place}").getrandbits(32)
 
     def _tell(self, planned: Planned, loss: float, seconds: float) -> None:
         self.run.metric("loss", loss, at=self.done)

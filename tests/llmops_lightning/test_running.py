@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from llmops_lightning.noise import noisy_embeddings
 from llmops_lightning.optimizing import groups_of
 from llmops_lightning.preemption import Preemption
 from llmops_lightning.replicated import Replicated
+from llmops_lightning.spread import MicroBatch, seeded
 from llmops_lightning.train import train
 from llmops_lightning.watching import Best, best_of, is_over
 
@@ -130,6 +131,20 @@ def test_the_best_weights_that_a_checkpoint_tells_of_are_there(
     best = best_of(saved["rows"])
     assert best is not None and best.step == 2
     assert (run.scratch / "best-00000002.ckpt").exists()
+
+
+def test_every_micro_batch_draws_random_numbers_of_its_own(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients, drawn = Replicated.gradients, []
+
+    def note(spread: Replicated, batches: Sequence[MicroBatch], weight: int) -> float:
+        drawn.extend(float(torch.rand(())) for _ in seeded(batches))
+        return gradients(spread, batches, weight)
+
+    monkeypatch.setattr(Replicated, "gradients", note)
+    train(settings(accumulate=4, max_steps=3), make_run(), model=base, data=data)
+    assert len(set(drawn)) == len(drawn) == 12
 
 
 def test_checkpoints_come_with_time_too_and_only_the_newest_stay(
