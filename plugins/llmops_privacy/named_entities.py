@@ -54,6 +54,13 @@ def sentences(text: str) -> Iterator[tuple[int, str]]:
     yield start, text[start:]
 
 
+def parts(text: str) -> Iterator[tuple[int, str]]:
+    """The sentences of a text, of those that are too long for the model one piece after another."""
+    for start, piece in sentences(text):
+        for cut in range(0, max(1, len(piece)), LONGEST):
+            yield start + cut, piece[cut : cut + LONGEST]
+
+
 def may_name(sentence: str) -> bool:
     """Whether a sentence holds a capital letter that asks for a reason."""
     for place, found in enumerate(WORD.finditer(sentence)):
@@ -73,11 +80,11 @@ def names(texts: Sequence[str], kinds: frozenset[str], place: str) -> list[list[
     pieces = [
         (piece, (number, start))
         for number, text in enumerate(texts)
-        for start, piece in sentences(text)
+        for start, piece in parts(text)
         if may_name(piece)
     ]
     engine, recogniser = loaded(place)
-    batches = engine.process_batch([(piece[:LONGEST], at) for piece, at in pieces], "en", TOGETHER, 1, True)
+    batches = engine.process_batch(pieces, "en", TOGETHER, 1, True)
     for piece, artifacts, (number, start) in batches:
         for one in recogniser.analyze(piece, sorted(kinds), artifacts):
             begin, end = _trimmed(piece, one.start, one.end)

@@ -58,6 +58,12 @@ def test_people_are_replaced_beside_what_patterns_find_and_places_stay(run: Step
     assert found.counts["PERSON redacted in user"] == 2
 
 
+def test_a_name_far_behind_in_a_text_without_a_stop_is_found_at_its_place(run: StepRun) -> None:
+    long = "the river stood high and " * 900
+    (left,) = personal_data(PersonalData(tier="names"), run, rows=[row(f"{long}{TEXT}", "a")]).rows
+    assert left.messages[0].content.startswith(f"{long}Yesterday [PERSON] from Berlin called [PERSON].")
+
+
 def test_places_are_replaced_where_the_config_says_so(run: StepRun) -> None:
     config = PersonalData(tier="names", kinds={"LOCATION": Kind("mask"), "PERSON": Kind("ignore")})
     (left,) = personal_data(config, run, rows=[row(TEXT, "a")]).rows
