@@ -160,6 +160,15 @@ def test_the_first_of_equals_stays_or_all_are_kept_together(model: Path, run: St
     assert [one.dropped for one in kept.links] == [False]
 
 
+def test_a_system_message_that_many_rows_share_does_not_fill_what_is_embedded(
+    model: Path, run: StepRun
+) -> None:
+    said = (Message("system", "please " * 20), Message("user", "how do i"))
+    rows = [Row(word, (*said, Message("assistant", word))) for word in WORDS]
+    outcome = semantic(config(model, threshold=1.0, max_tokens=8), run, rows=rows)
+    assert list(outcome.rows) == rows
+
+
 def test_rows_added_later_embed_only_themselves(
     model: Path, run: StepRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
