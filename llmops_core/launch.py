@@ -65,7 +65,21 @@ def process(config: ProcessLaunch, command: Sequence[str], run: StepRun) -> int:
         raise StepError(
             what, where=f"{run.step}.launch.through", remedy="Install it, or name its whole path."
         )
-    return subprocess.run([*gives_way, *config.through, *command], check=False).returncode
+    return _ended([*gives_way, *config.through, *command])
+
+
+def _ended(words: Sequence[str]) -> int:
+    """The status that a program ends with. Told to end, it is told too and waited for: a training saves
+    itself first. Told again, it is killed."""
+    child = subprocess.Popen(words)
+    try:
+        return child.wait()
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+    finally:
+        child.kill()
 
 
 def launched(request: StepRequest, part: Part, worker: Worker) -> Artifact:

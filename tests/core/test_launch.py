@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +18,7 @@ import pytest
 from llmops_core import events
 from llmops_core.errors import GateRefused, Problem, StepError
 from llmops_core.hookspecs import Implementation, hookimpl
-from llmops_core.launch import _error
+from llmops_core.launch import ProcessLaunch, _error, process
 from llmops_core.runner import Runner
 from llmops_core.store import Store
 from llmops_core.worker import _told
@@ -69,6 +73,35 @@ def test_a_worker_that_dies_is_told_with_its_status(project: Project) -> None:
 
 class PoliteRefusal(GateRefused):
     """A plugin's own kind of refusal."""
+
+
+SAVES = """
+import pathlib, signal, sys, time
+def save(number, frame):
+    time.sleep(1)
+    pathlib.Path(sys.argv[1], "saved").touch()
+    sys.exit(1)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path(sys.argv[1], "listens").touch()
+time.sleep(60)
+"""
+
+
+def test_a_process_is_given_the_time_to_save_itself_when_a_run_is_told_to_end(
+    tmp_path: Path,
+) -> None:
+    def interrupt() -> None:
+        while not (tmp_path / "listens").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    told = threading.Thread(target=interrupt)
+    told.start()
+    run: Any = None  # asked only where a program is missing
+    with pytest.raises(KeyboardInterrupt):
+        process(ProcessLaunch(), [sys.executable, "-c", SAVES, str(tmp_path)], run)
+    told.join()
+    assert (tmp_path / "saved").exists()
 
 
 def test_a_plugins_own_error_comes_back_as_the_nearest_of_ours() -> None:
