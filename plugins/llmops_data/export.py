@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from llmops_core.errors import UsageError
 from llmops_core.files import write_json
 from llmops_data.versions import Version
 
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 10_000
 
 
 def exported(version: Version, folder: Path, form: str) -> Iterator[Path]:
@@ -39,16 +42,26 @@ def exported(version: Version, folder: Path, form: str) -> Iterator[Path]:
 
 
 def _parquet(source: Path, target: Path) -> None:
-    import pyarrow.json  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    """Every text as it is, in the columns that any row has. Raises UsageError where values fit no column."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-    if not source.stat().st_size:
-        pyarrow.parquet.write_table(pyarrow.table({}), target)
-        return
-    options = pyarrow.json.ReadOptions(block_size=64 << 20)
-    with (
-        pyarrow.json.open_json(source, options) as rows,
-        pyarrow.parquet.ParquetWriter(target, rows.schema) as file,
-    ):
-        for batch in rows:
-            file.write_batch(batch)
+    schema = pa.schema([])
+    try:
+        for rows in _some(source):
+            schema = pa.unify_schemas([schema, pa.schema(pa.array(rows).type)], promote_options="permissive")
+        with pq.ParquetWriter(target, schema) as file:
+            for rows in _some(source):
+                columns = pa.array(rows, pa.struct(schema))
+                file.write_batch(pa.RecordBatch.from_struct_array(columns).cast(schema))
+    except (pa.ArrowException, OverflowError) as error:
+        # whose words quote the value
+        what = f"{source.name} does not fit into columns: a fact holds values of several kinds, or none"
+        raise UsageError(what, remedy="Export it with --format jsonl.") from error
+
+
+def _some(source: Path) -> Iterator[list[Any]]:
+    """The rows, some at a time."""
+    with source.open("rb") as file:
+        while lines := list(islice(file, ROWS_AT_ONCE)):
+            yield [json.loads(line) for line in lines]
