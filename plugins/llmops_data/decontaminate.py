@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 
 from llmops_core.step import StepRun
+from llmops_data.compared import compared
 from llmops_data.config import Decontaminate, DialogueData
 from llmops_data.reading import read_sources
 from llmops_data.rows import Outcome, Row
@@ -27,10 +28,11 @@ def decontaminate(config: Decontaminate, run: StepRun, *, rows: Sequence[Row]) -
     """
     known = {name: _runs_of(config, run, name) for name in config.against}
     counts = {f"found in {name} left out": 0 for name in known}
+    text = compared(rows, "row")
 
     def clean() -> Iterator[Row]:
         for row in rows:
-            words = words_of(row.text)
+            words = words_of(text(row))
             where = next((name for name, others in known.items() if _holds(words, others)), "")
             if where:
                 counts[f"found in {where} left out"] += 1

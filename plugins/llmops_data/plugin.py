@@ -82,7 +82,12 @@ def llmops_implementations() -> Sequence[Implementation]:
         _step(
             "language", "Language", "Finds languages with a bundled model, and keeps some.", ("py3langid",)
         ),
-        _step("decontaminate", "Decontaminate", "Leaves out rows that hold parts of evaluation sets."),
+        _step(
+            "decontaminate",
+            "Decontaminate",
+            "Leaves out rows that hold parts of evaluation sets.",
+            ("numpy",),
+        ),
         _step("length", "Length", "Leaves out rows that are too short or too long."),
     )
 

@@ -132,3 +132,19 @@ def test_rows_that_hold_parts_of_an_evaluation_set_are_left_out(run: StepRun, tm
     outcome = decontaminate(config, run, rows=rows)
     assert [one.origin for one in outcome.rows] == ["words", "other"]
     assert outcome.counts == {"found in benchmark left out": 3}
+
+
+def test_a_system_message_that_an_evaluation_set_shares_contaminates_no_row(
+    tmp_path: Path, run: StepRun
+) -> None:
+    def talk(number: int) -> Row:
+        said = row(str(number), f"What is {number} times {number}?", f"It is {number * number}.")
+        return Row(said.origin, (Message("system", PROSE), *said.messages))
+
+    rows = [talk(number) for number in range(20)]
+    path = tmp_path / "test.jsonl"
+    held_out = [{"messages": [vars(one) for one in talk(number).messages]} for number in (3, 30)]
+    path.write_text("\n".join(map(json.dumps, held_out)))
+    config = Decontaminate(against={"own": Source(f"file:{path}")}, words=6)
+    outcome = decontaminate(config, run, rows=rows)
+    assert [one.origin for one in outcome.rows] == [str(number) for number in range(20) if number != 3]
