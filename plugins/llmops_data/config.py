@@ -368,7 +368,11 @@ class Decontaminate:
         factory=dict, doc="The evaluation sets, read like sources; all their texts count."
     )
     words: int = setting(
-        13, doc="Length of the runs looked for; a shorter text is looked for whole.", unit="words", at_least=3
+        13,
+        doc="Length of the runs looked for; a shorter text is looked for whole, and one of fewer than 8 "
+        "words only where a row says nothing else.",
+        unit="words",
+        at_least=3,
     )
 
     def __post_init__(self) -> None:

@@ -127,10 +127,11 @@ def test_rows_that_hold_parts_of_an_evaluation_set_are_left_out(run: StepRun, tm
         row("part", "I read it. " + PROSE[60:180]),
         row("words", "The masters of the guild walked", "Why?"),
         row("whole", "why", "so"),
+        row("within", "Why so late?", "Too many boats."),
         row("other", PROSE[:60], "Fine."),
     ]
     outcome = decontaminate(config, run, rows=rows)
-    assert [one.origin for one in outcome.rows] == ["words", "other"]
+    assert [one.origin for one in outcome.rows] == ["words", "within", "other"]
     assert outcome.counts == {"found in benchmark left out": 3}
 
 
