@@ -141,7 +141,9 @@ def measured(trial: Trial, folder: Path, tell: Any = lambda row: None) -> Tried:
     try:
         row = trial.row or longest(trial, run)
         tell(row)
-        train(_config(trial.config), run, model=trial.model, data=_copies(trial, row, folder / "rows"))
+        # tokens of copies are of no use later: they are not kept in the store
+        apart = replace(run, state=folder)
+        train(_config(trial.config), apart, model=trial.model, data=_copies(trial, row, folder / "rows"))
     except Done:
         held = peak()
         return Tried(row, True, held, times[-1] - times[-2])

@@ -103,6 +103,7 @@ def test_a_trial_takes_two_steps_on_the_longest_row_and_leaves_nothing(
     assert came.seconds > 0
     rows = (tmp_path / "here" / "rows" / "train.jsonl").read_text().splitlines()
     assert rows == [came.row.line.strip()] * 6
+    assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 1, "the data's own"
 
 
 def test_what_does_not_fit_ends_its_own_process_alone(
