@@ -8,6 +8,7 @@ request the command names, and writes its answer beside it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -60,12 +61,17 @@ def here(config: HereLaunch, command: Sequence[str], run: StepRun) -> int:
 def process(config: ProcessLaunch, command: Sequence[str], run: StepRun) -> int:
     """Run the worker as a child of this process. Raises StepError when there is no such program."""
     gives_way = ["nice", "-n", str(config.niceness)] if config.niceness else []
-    if config.through and shutil.which(config.through[0]) is None:
-        what = f"there is no program {config.through[0]} here"
-        raise StepError(
-            what, where=f"{run.step}.launch.through", remedy="Install it, or name its whole path."
-        )
-    return _ended([*gives_way, *config.through, *command])
+    through = list(config.through)
+    if through:
+        # also beside this Python: torchrun is there, whether or not its environment is activated
+        places = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+        program = shutil.which(through[0], path=places)
+        if program is None:
+            what = f"there is no program {through[0]} here"
+            remedy = "Install it, or name its whole path."
+            raise StepError(what, where=f"{run.step}.launch.through", remedy=remedy)
+        through[0] = program
+    return _ended([*gives_way, *through, *command])
 
 
 def _ended(words: Sequence[str]) -> int:

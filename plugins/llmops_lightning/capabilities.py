@@ -137,7 +137,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "threads",
-        lambda setup: (setup.config.threads or 1) > 1 and setup.strategy.startswith(("fsdp", "deepspeed")),
+        lambda setup: (setup.config.threads or 1) > 1 and not setup.replicated,
         "processes that share weights or gradients compute one micro-batch after another",
         "Leave it out, and raise strategy.processes.",
     ),

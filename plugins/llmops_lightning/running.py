@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from llmops_core.errors import StepError
 from llmops_lightning import checkpoints
 from llmops_lightning.batches import StepLoader
 from llmops_lightning.checkpoints import Checkpoint
@@ -37,6 +38,7 @@ def run_steps(
         {int(loader.examples.rows[at]) for batch in planned.batches for row in batch for at in row}
     )
     found = checkpoints.read(run.scratch, known, run.warn)
+    _expect_same(training, found.step if found is not None else 0)
     if found is not None:
         run.log(f"going on after optimizer step {found.step} of {training.total}")
         training.done, training.rows, training.resumed = found.step, list(found.rows), found
@@ -51,6 +53,20 @@ def run_steps(
     if training.team.leads:
         run.metric("memory_held", peak())
     return kept(training)
+
+
+def _expect_same(training: Training, step: int) -> None:
+    """All processes must go on from one checkpoint. Raises StepError where one sees other files."""
+    mine, team = float(step), training.team
+    (whole,) = team.sum(mine if team.leads else 0.0)
+    (others,) = team.sum(float(mine != whole))
+    if others:
+        raise StepError(
+            f"the newest checkpoint is of step {whole:.0f}, and {others:.0f} of {team.size} processes "
+            "read another one",
+            where=training.run.step,
+            remedy="All machines must see the same store: look at how it is shared.",
+        )
 
 
 def _take_steps(training: Training, loader: StepLoader, strategy: Strategy, keeper: Keeper) -> None:

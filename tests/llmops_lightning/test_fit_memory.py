@@ -113,9 +113,9 @@ def test_what_does_not_fit_ends_its_own_process_alone(
     tmp_path: Path,
 ) -> None:
     long = make_data(tmp_path / "long", [dialogue("a" * 120, "b" * 80)], [])
-    wide = replace(trial(batch_size=1, accumulate=499, threads=1), data=long, limit=PRIVATE)
+    wide = replace(trial(batch_size=1, accumulate=997, threads=1), data=long, limit=PRIVATE)
     sizes = fitting(wide, tried, lambda size: None)
-    assert [(size.batch_size, size.fits) for size in sizes] == [(1, True), (499, False)]
+    assert [(size.batch_size, size.fits) for size in sizes] == [(1, True), (997, False)]
     assert 0 < sizes[0].peak < PRIVATE
 
 
