@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from llmops_core.artifacts import Model
 from llmops_core.settings import Part, declared
+
+LIBRARIES = ("transformers", "peft")
+"""What computes between our loss and torch."""
 
 
 def identity(model: Model, plan_digest: str, config: Any, seed: int) -> dict[str, str]:
@@ -19,6 +23,7 @@ def identity(model: Model, plan_digest: str, config: Any, seed: int) -> dict[str
         "plan": plan_digest,
         "settings": f"seed {seed}, {deciding(config)}",
         "torch": str(torch.__version__),
+        **{library: version(library) for library in LIBRARIES},
         "machine": platform.machine(),
     }
 

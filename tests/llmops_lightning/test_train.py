@@ -19,6 +19,7 @@ from llmops_core import events
 from llmops_core.artifacts import Dataset, Model
 from llmops_core.errors import DataError, StepError
 from llmops_core.step import StepRun
+from llmops_lightning import identity
 from llmops_lightning.config import Full, LightningTrain, Lora
 from llmops_lightning.train import train
 
@@ -103,6 +104,22 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(
     with pytest.raises(StepError, match="was made with another model"):
         train(config, make_run("another", scratch=scratch), model=another, data=data)
     assert {name for name in left if name.endswith(".ckpt")} <= set(contents(scratch))
+
+
+def test_a_checkpoint_of_another_library_means_starting_over_with_a_word(
+    base: Model, data: Dataset, make_run: MakeRun, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(checkpoint_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "version", lambda library: "0.1")
+        with pytest.raises(StopError):
+            train(config, make_run("before", tell=stopping(5, StopError())), model=base, data=data)
+    scratch = make_run("unused").scratch.parent / "before-scratch"
+    told: list[str] = []
+    run = make_run("after", scratch=scratch, tell=lambda event: told.append(getattr(event, "text", "")))
+    one = train(config, run, model=base, data=data)
+    assert any("made with transformers 0.1, peft 0.1: starting over" in text for text in told)
+    assert contents(one.folder) == contents(train(config, make_run("fresh"), model=base, data=data).folder)
 
 
 def test_a_torn_checkpoint_means_going_on_from_the_one_before(
