@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 
 from llmops_core.address import Address
@@ -91,7 +91,8 @@ def size_in(log: str) -> int:
 
 def pip_command(address: Address) -> list[str]:
     """How to call pip: this environment's, else one that uv lends; FetchError when there is neither."""
-    if importlib.util.find_spec("pip") is not None:
+    # not importlib.util: setuptools takes a look for pip as a sign to give distutils back, for ever
+    if PathFinder.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     if uv := shutil.which("uv"):
         return [uv, "tool", "run", "--quiet", "--python", sys.executable, "pip"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import signal
@@ -30,10 +29,6 @@ from llmops_core.store import Store
 # both; the tests that interrupt a command need them heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-# Before anything imports distutils: libraries do so in one test, and others want setuptools' own in another.
-if importlib.util.find_spec("setuptools"):
-    importlib.import_module("setuptools")
 
 RECIPE = """\
 defaults:

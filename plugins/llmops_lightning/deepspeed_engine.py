@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import logging
 import os
 import warnings
@@ -101,9 +100,6 @@ def exchanging() -> Iterator[None]:
 
 def _library(device: str) -> Any:
     """DeepSpeed for a device; imported here, as it takes seconds and looks for compilers."""
-    # before DeepSpeed imports Python's distutils, which compiled layers could not do with afterwards
-    if importlib.util.find_spec("setuptools"):
-        importlib.import_module("setuptools")
     # dynamo: an optimizer that we do not use would be compiled when DeepSpeed looks for it
     with environment(DS_ACCELERATOR=device, TORCHDYNAMO_DISABLE="1"):
         deepspeed = importlib.import_module("deepspeed")

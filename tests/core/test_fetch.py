@@ -17,6 +17,7 @@ import zipfile
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -215,7 +216,7 @@ def test_without_pip_uv_lends_one_and_without_both_the_remedy_is_told(
     bring: Bring, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = wheel(index, {"tiny/x.txt": b"x"})
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(fetch_pypi, "PathFinder", SimpleNamespace(find_spec=lambda name: None))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(FetchError, match=r"neither pip nor uv.*ensurepip"):
         bring(TINY, digest)
@@ -304,6 +305,18 @@ def wait_for(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
+
+
+def test_a_look_for_pip_leaves_distutils_as_it_was() -> None:
+    # compiling layers imports both, perhaps after a fetch in the same process
+    code = (
+        "from llmops_core.address import parse; from llmops_core.fetch_pypi import pip_command\n"
+        f"pip_command(parse({TINY!r}))\n"
+        "import distutils.core, setuptools"
+    )
+    words = [sys.executable, "-W", "error::UserWarning", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_processes_fetching_at_once_download_once(
