@@ -23,7 +23,7 @@ from llmops_lightning.deepspeed_state import put_state, read_state, read_weights
 from llmops_lightning.gradients import on_threads
 from llmops_lightning.machine import available_cores
 from llmops_lightning.optimizing import adamw
-from llmops_lightning.sharded import InPlace
+from llmops_lightning.sharded import device_of, in_place
 from llmops_lightning.spread import Learner, MicroBatch, State, Weights, put, seeded
 from llmops_lightning.strategy import Strategy, chosen
 from llmops_lightning.team import Team
@@ -51,15 +51,14 @@ class Partitioned:
         self.team = team
         self.chosen = chosen
         self.accelerator = accelerator
-        self.device = torch.device("cuda", team.local) if accelerator == "gpu" else torch.device("cpu")
+        self.device = device_of(accelerator, team)
         self.engine: Any = None
         self.held = ExitStack()
 
     @property
     def trainer(self) -> Mapping[str, Any]:
         """One device for each process; the trainer's own strategy for DeepSpeed is not needed."""
-        devices: Any = [self.team.local] if self.accelerator == "gpu" else 1
-        return {"accelerator": self.accelerator, "devices": devices, "strategy": InPlace(self.device)}
+        return in_place(self.accelerator, self.team)
 
     def optimizer(self, groups: Sequence[Mapping[str, Any]], lr: float) -> torch.optim.Optimizer:
         """torch's, which the engine will give its own parts of the weights to."""

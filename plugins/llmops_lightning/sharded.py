@@ -37,6 +37,17 @@ class InPlace(SingleDeviceStrategy):
         self.checkpoint_io.teardown()
 
 
+def device_of(accelerator: str, team: Team) -> torch.device:
+    """What this process computes on."""
+    return torch.device("cuda", team.local) if accelerator == "gpu" else torch.device("cpu")
+
+
+def in_place(accelerator: str, team: Team) -> Mapping[str, Any]:
+    """Arguments of a trainer that leaves the network where it lies, on one device for each process."""
+    devices: Any = [team.local] if accelerator == "gpu" else 1
+    return {"accelerator": accelerator, "devices": devices, "strategy": InPlace(device_of(accelerator, team))}
+
+
 class Sharded:
     """A share of it in each process; gradients are summed into the shares."""
 
@@ -49,14 +60,13 @@ class Sharded:
         self.team = team
         self.accelerator = accelerator
         self.waits = chosen.reduce == "step"
-        self.device = torch.device("cuda", team.local) if accelerator == "gpu" else torch.device("cpu")
+        self.device = device_of(accelerator, team)
         shard(learner, team, self.device, offload=chosen.offload == "cpu")
 
     @property
     def trainer(self) -> Mapping[str, Any]:
         """One device for each process."""
-        devices: Any = [self.team.local] if self.accelerator == "gpu" else 1
-        return {"accelerator": self.accelerator, "devices": devices, "strategy": InPlace(self.device)}
+        return in_place(self.accelerator, self.team)
 
     def optimizer(self, groups: Sequence[Mapping[str, Any]], lr: float) -> torch.optim.Optimizer:
         """torch's, of the shares."""

@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from llmops_core.artifacts import Dataset, Model
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
+from llmops_lightning import crew
 from llmops_lightning.config import Full, LightningTrain, Lora, Sft, SingleStrategy
 from llmops_lightning.plugin import llmops_implementations
 
@@ -143,3 +144,17 @@ def _settings(*, tuning: Lora | Full | None = None, **changes: Any) -> Lightning
 @pytest.fixture
 def settings() -> Callable[..., LightningTrain]:
     return _settings
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The processes that a training starts."""
+    found: list[Any] = []
+    start = crew._start
+
+    def note(orders: Any, rank: int) -> Any:
+        found.append(start(orders, rank))
+        return found[-1]
+
+    monkeypatch.setattr(crew, "_start", note)
+    return found

@@ -35,20 +35,6 @@ def curve(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The processes that a training starts."""
-    found: list[Any] = []
-    start = crew._start
-
-    def note(orders: Any, rank: int) -> Any:
-        found.append(start(orders, rank))
-        return found[-1]
-
-    monkeypatch.setattr(crew, "_start", note)
-    return found
-
-
 def test_two_processes_give_the_gradients_of_one_and_one_goes_on_where_they_stopped(
     base: Model,
     data: Dataset,

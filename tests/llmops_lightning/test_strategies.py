@@ -18,7 +18,6 @@ from llmops_core import events
 from llmops_core.artifacts import Dataset, Model
 from llmops_core.settings import Part
 from llmops_core.step import StepRun
-from llmops_lightning import crew
 from llmops_lightning.config import Fsdp, Full, LightningTrain, Lora, Zero, Zero2, Zero3
 from llmops_lightning.train import train
 from llmops_lightning.weights import load_network
@@ -49,20 +48,6 @@ ROWS = 22
 def uneven(make_data: Callable[..., Dataset], dialogue: Callable[..., Any], tmp_path: Path) -> Dataset:
     rows = [dialogue(f"ask {n}", "word " * (1 + n % 4)) for n in range(ROWS)]
     return make_data(tmp_path / "uneven", rows, rows[:5])
-
-
-@pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The processes that a training starts."""
-    found: list[Any] = []
-    start = crew._start
-
-    def note(orders: Any, rank: int) -> Any:
-        found.append(start(orders, rank))
-        return found[-1]
-
-    monkeypatch.setattr(crew, "_start", note)
-    return found
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
